@@ -1,0 +1,53 @@
+# `make run` and `make test` are all that a newcomer needs; both set up what they use.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help setup run test lint unit e2e bench fmt lock crd clean
+
+help:  ## Show the targets
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(VENV)/.ready  ## Make .venv with wsroute-sidecar, wsroute-operator and kubectl-wsroute
+
+$(VENV)/.ready: pyproject.toml requirements/dev.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes --no-deps -r requirements/dev.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: setup  ## Start the sidecar, a chat behind it, and print the address to open
+	@exec $(BIN)/python charts/examples/chat/run.py
+
+test: setup  ## Formatting, lint, types, import rules, unit, feature and cluster tests
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/python -m pytest
+
+lint: setup  ## Formatting, lint, types and import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: setup  ## The tests that need no cluster
+	$(BIN)/python -m pytest -m "not cluster"
+
+e2e: setup  ## The tests on a real Kubernetes node
+	$(BIN)/python -m pytest -m cluster
+
+bench: setup  ## Compare with the peers
+	$(BIN)/python -m tests.bench
+
+fmt: setup  ## Format and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+crd: setup  ## Write the chart's CRD from the types
+	$(BIN)/python -m wsroute_api.crd charts/wsroute/templates/crd.yaml
+
+lock:  ## Resolve requirements/*.txt anew
+	requirements/lock
+
+clean:  ## Remove what setup made
+	rm -rf $(VENV)

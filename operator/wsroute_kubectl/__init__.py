@@ -1,0 +1,1 @@
+"""wsroute_kubectl."""

@@ -1,0 +1,7 @@
+"""The model that the operator, the sidecar and kubectl share.
+
+In here: the v1alpha1 types and what follows from them alone — the schema, durations, validation,
+matching with its precedence, the signed snapshot, and the names both planes must agree on.
+Not in here: sockets, clocks, event loops, Kubernetes clients, and anything only one side needs.
+It imports neither of the planes.
+"""
