@@ -1,0 +1,127 @@
+"""Settings of the operator: flags, each with an environment variable of the same name.
+
+A setting is one annotated field of `Settings`: `--lease-name` sets `lease_name`, and so does
+WSROUTE_OPERATOR_LEASE_NAME. Flags win over the environment, the environment over the default.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+PREFIX: Final = "WSROUTE_OPERATOR_"
+
+_POD_VARIABLES: Final = {"namespace": "POD_NAMESPACE", "identity": "POD_NAME"}
+"""Settings that the downward API gives under names of its own."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Address:
+    """Where to listen."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """HOST:PORT, with an IPv6 host in brackets; ValueError otherwise."""
+        host, _, port = text.rpartition(":")
+        if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+            raise ValueError(f"{text!r} is not HOST:PORT, such as 0.0.0.0:8080")
+        return cls(host.removeprefix("[").removesuffix("]"), int(port))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _one_of(*allowed: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in allowed:
+            raise ValueError(f"{text!r} is none of {', '.join(allowed)}")
+        return text
+
+    return parse
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise ValueError(f"{text!r} is not a positive number")
+    return number
+
+
+def _setting(default: Any, parse: Callable[[str], Any], metavar: str, help_text: str) -> Any:
+    """A field of `Settings` that a flag and a variable set; `parse` raises ValueError."""
+    about = {"parse": parse, "metavar": metavar, "help": help_text}
+    return dataclasses.field(default=default, metadata=about)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All that the operator can be told at its start."""
+
+    namespace: str = _setting(
+        "default", str, "NAME", "the operator's own namespace: Lease and Secrets [POD_NAMESPACE]"
+    )
+    identity: str = _setting(
+        socket.gethostname(), str, "NAME", "this replica's name in the Lease [POD_NAME]"
+    )
+    lease_name: str = _setting("wsroute-operator", str, "NAME", "the Lease that elects the leader")
+    keys_secret: str = _setting(
+        "wsroute-signing-keys", str, "NAME", "the Secret of the keys that sign snapshots"
+    )
+    listen: Address = _setting(
+        Address("0.0.0.0", 8080),  # noqa: S104 - a pod's own address
+        Address.parse,
+        "HOST:PORT",
+        "health and metrics",
+    )
+    relist_seconds: float = _setting(
+        300.0, _positive, "SECONDS", "time between two comparisons with what the API server lists"
+    )
+    log_level: str = _setting(
+        "info",
+        _one_of("debug", "info", "warning", "error"),
+        "LEVEL",
+        "debug, info, warning or error",
+    )
+    log_format: str = _setting(
+        "auto", _one_of("auto", "json", "text"), "FORMAT", "json, text, or auto: text on a terminal"
+    )
+
+
+def parse(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings that `arguments` and then `environ` ask for; exits with usage on a mistake."""
+    parser = argparse.ArgumentParser(
+        prog="wsroute-operator",
+        description="Push WebSocketRoutes to the sidecars of the pods that they select.",
+    )
+    fields = dataclasses.fields(Settings)
+    for field in fields:
+        parser.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            metavar=field.metadata["metavar"],
+            help=f"{field.metadata['help']} (default {field.default}) [{_variable(field.name)}]",
+        )
+    flags = vars(parser.parse_args(arguments))
+    chosen: dict[str, Any] = {}
+    for field in fields:
+        text = flags[field.name] or environ.get(_variable(field.name)) or _downward(field, environ)
+        if text:
+            try:
+                chosen[field.name] = field.metadata["parse"](text)
+            except ValueError as error:
+                parser.error(f"--{field.name.replace('_', '-')}: {error}")
+    return Settings(**chosen)
+
+
+def _variable(name: str) -> str:
+    return PREFIX + name.upper()
+
+
+def _downward(field: dataclasses.Field[Any], environ: Mapping[str, str]) -> str | None:
+    return environ.get(_POD_VARIABLES.get(field.name, ""))
