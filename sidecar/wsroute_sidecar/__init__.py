@@ -1,1 +1,26 @@
-"""wsroute_sidecar."""
+"""The data plane: upgrade-aware forwarding to the containers of this pod.
+
+What belongs here: all between a client's socket and the backend's. What must not: Kubernetes,
+kopf, any client of the API server, and every import that does not earn its memory in each pod.
+
+The way of a byte, and where to read about it:
+
+    server    sockets, signals, the order in which things start and end
+    adapter   all that is used of aiohttp's internals
+    forward   one request: check, match, police, then tunnel or plain HTTP
+    plain     plain HTTP, streamed both ways
+    relay     a tunnel after its 101 (the engine; `relay_types` is its interface)
+
+Decisions are pure (no asyncio, no aiohttp, no clock) and stand apart:
+
+    requests  what a request head must be before anything else looks at it
+    headers   which headers pass, and which the sidecar adds
+    handshake the upgrade request and the verdict on the backend's answer
+    frames    following and making RFC 6455 frames
+    policy    a rule's settings as numbers
+    wheel     which deadline is due
+    pacing    when each tunnel of a drain ends
+
+A table of routes comes in by `admin` (signed pushes) or `standalone` (a file) and is swapped in
+`routes`; `tunnels` knows what is open; `control`, `health` and `metrics` show it.
+"""

@@ -1,0 +1,233 @@
+"""All that is used of aiohttp's internals, in one place; tests/sidecar/test_adapter.py holds each.
+
+aiohttp parses requests, keeps connections alive and frames bodies. What is added here: a deadline
+for request heads, answers to malformed requests in one line, response heads as bytes, and the
+hand-over of a connection to a relay engine, after which nothing of aiohttp is left on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Final
+
+from aiohttp import http_parser, web
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_writer import StreamWriter
+from aiohttp.streams import StreamReader
+from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_request import BaseRequest
+
+from wsroute_sidecar import log
+
+HEAD_TIMEOUT: Final = 10.0
+"""Seconds from a request's first byte to the end of its head."""
+
+KEEPALIVE_TIMEOUT: Final = 75.0
+MAX_TARGET: Final = 8190
+MAX_FIELD: Final = 16 * 1024
+MAX_EARLY: Final = 64 * 1024
+"""Bytes that a client may send before the backend's 101; then it is not read any more."""
+
+_malformed = log.Limited("request_malformed")
+
+if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
+    raise ImportError("aiohttp runs on its pure-Python parser: install a build with the C one")
+
+
+class Exchange:
+    """One request, and the ways to answer it."""
+
+    __slots__ = ("_request", "method", "peer", "scheme", "target", "version")
+
+    def __init__(self, request: BaseRequest) -> None:
+        self._request: Final = request
+        message = request._message
+        self.method: Final = message.method
+        self.target: Final = message.path
+        self.version: Final = (message.version.major, message.version.minor)
+        peer = request._transport_peername
+        self.peer: Final = peer[0] if isinstance(peer, tuple) else ""
+        self.scheme: Final = "https" if request._transport_sslcontext else "http"
+
+    @property
+    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Header fields as they came."""
+        return self._request._message.raw_headers
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the client lets its connection live on (RFC 9112 section 9.3)."""
+        return not self._request._message.should_close
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a body follows the head."""
+        return self._request.body_exists
+
+    async def body(self, *, ask: bool) -> AsyncIterator[bytes]:
+        """The request's body in pieces; with `ask`, the client is first told to go on with it."""
+        if ask:
+            await self._request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        async for piece in self._request.content.iter_any():
+            yield piece
+
+    def start(self, head: bytes, *, chunked: bool) -> StreamWriter:
+        """Begin a response with `head`; the writer frames and paces what is written to it."""
+        writer = self._request._payload_writer
+        assert isinstance(writer, StreamWriter)  # noqa: S101 - what aiohttp's server makes
+        writer._headers_buf = head
+        if chunked:
+            writer.enable_chunking()
+        return writer
+
+    def abort(self) -> None:
+        """Cut the connection, so that nobody takes a cut-off response for a whole one."""
+        if (transport := self._request.transport) is not None:
+            transport.abort()
+
+    def take(self) -> tuple[asyncio.Transport, bytes]:
+        """Detach the connection from aiohttp; with it, what the client has sent early."""
+        protocol = self._request.protocol
+        transport = protocol.transport
+        if transport is None:
+            raise ConnectionResetError("the client has left")
+        early = protocol._message_tail
+        protocol._message_tail = b""
+        protocol.transport = None  # so that what follows leaves the connection open
+        protocol.connection_lost(None)
+        return transport, early
+
+
+class Finished:
+    """A response that has been written already, in the place of aiohttp's own."""
+
+    __slots__ = ("keep_alive", "status")
+
+    def __init__(self, *, keep_alive: bool, status: int = 0) -> None:
+        self.keep_alive = keep_alive
+        self.status = status
+
+    async def prepare(self, request: BaseRequest) -> None:
+        """Nothing is left to be done."""
+
+    async def write_eof(self) -> None:
+        """Nothing is left to be done."""
+
+
+Handler = Callable[[Exchange], Awaitable[Finished]]
+
+
+class _Front(RequestHandler):
+    """aiohttp's protocol, with a deadline for heads and with errors in one line."""
+
+    __slots__ = ("_head_timer",)
+
+    def __init__(self, manager: Any, **settings: Any) -> None:
+        super().__init__(manager, **settings)
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        before = self._request_count
+        super().data_received(data)
+        if self._request_count > before or self._current_request is not None:
+            self._stop_head_timer()
+        elif self._head_timer is None and not self._upgraded and not self._messages:
+            self._head_timer = self._loop.call_later(HEAD_TIMEOUT, self._head_is_late)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._stop_head_timer()
+        super().connection_lost(exc)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_is_late(self) -> None:
+        if self.transport is not None:
+            self.transport.write(
+                b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+            )
+        self.force_close()
+
+    def handle_error(
+        self,
+        request: BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if status == 500:
+            log.error("request_failed", exc)
+        elif isinstance(exc, LineTooLong):
+            status = 414 if exc.args[1] == MAX_TARGET else 431
+        if request.writer.output_size > 0:
+            raise ConnectionResetError("a response has begun already")
+        if status != 500:
+            peer = self.peername
+            client = peer[0] if isinstance(peer, tuple) else ""
+            _malformed(client=client, status=status, why=type(exc).__name__)
+        response = web.Response(status=status, text=f"wsroute: {_PLAIN_WORDS[status]}\n")
+        response.headers["Server"] = "wsroute"
+        response.force_close()
+        return response
+
+
+_PLAIN_WORDS: Final = {
+    400: "400 the request is malformed",
+    414: "414 the request's target is too long",
+    431: "431 a header is too large",
+    500: "500 the request could not be handled; the sidecar's log says why",
+    504: "504 the request took too long",
+}
+
+
+class Server(web.Server):
+    """Makes a protocol for each connection; calls `handler` for each request."""
+
+    def __init__(self, handler: Handler) -> None:
+        async def handle(request: BaseRequest) -> Any:
+            return await handler(Exchange(request))
+
+        super().__init__(
+            handle,
+            handler_cancellation=True,
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=KEEPALIVE_TIMEOUT,
+            lingering_time=0.0,
+            max_field_size=MAX_FIELD,
+            max_headers=1000,  # beyond what requests.check admits, which says 431
+            max_line_size=MAX_TARGET,
+            read_bufsize=MAX_EARLY,
+        )
+
+    def __call__(self) -> RequestHandler:
+        return _Front(self, loop=self._loop, **self._kwargs)
+
+
+async def response_body(
+    transport: asyncio.Transport, received: bytes
+) -> tuple[int, tuple[tuple[bytes, bytes], ...], StreamReader]:
+    """Read an ordinary response from a connection that began as an upgrade.
+
+    Args:
+        transport: The paused connection.
+        received: The response's head, and what came with it.
+
+    Returns:
+        Status, header fields, and a stream of the body without its framing.
+
+    Raises:
+        aiohttp.ClientError: It is no response.
+    """
+    reader = ResponseHandler(asyncio.get_running_loop())
+    transport.set_protocol(reader)
+    reader.connection_made(transport)
+    reader.set_response_params(read_until_eof=True, auto_decompress=False)
+    reader.data_received(received)
+    transport.resume_reading()
+    message, body = await reader.read()
+    return message.code, message.raw_headers, body

@@ -1,0 +1,156 @@
+"""The push port: what the operator sends is verified, and only then looked at.
+
+Order of the checks: size, rate, signature, deadline, audience, version, tenant, content. Answers:
+200 with what is in use, 403 untrusted, 409 older, 413 too large, 421 another pod's, 422 signed but
+not to be served (the text says which route, where and why), 429 too many.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from wsroute_api import contract, snapshot
+from wsroute_api.snapshot import Claims, UntrustedError
+from wsroute_sidecar import log
+from wsroute_sidecar.config import Settings
+from wsroute_sidecar.routes import Unprogrammable
+from wsroute_sidecar.serving import Serving
+
+MAX_PUSHES_PER_SECOND: Final = 20
+
+_rejected = log.Limited("push_rejected")
+
+
+class Rejected(Exception):  # noqa: N818 - an answer to the operator
+    """A snapshot that is not taken, and the status that says so."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+class Snapshots:
+    """Accepts snapshots in their order, and keeps the last good one beside the sidecar."""
+
+    def __init__(self, settings: Settings, serving: Serving) -> None:
+        self._keys: Final = [snapshot.public_key(text) for text in settings.public_keys]
+        self._settings: Final = settings
+        self._serving: Final = serving
+        self.current: Claims | None = None
+
+    def accept(self, token: bytes, now: float) -> Claims:
+        """Serve the table in `token`, unless it is in use already; Rejected says why not."""
+        claims = self._verified(token)
+        if claims.exp < now:
+            raise Rejected(403, "the snapshot's deadline for acceptance has passed")
+        current = self.current
+        if current is not None and claims.version <= current.version:
+            if claims.digest == current.digest:
+                return current
+            raise Rejected(409, "a newer snapshot is in use")
+        if current is None or claims.digest != current.digest:
+            self._serve(claims, "push")
+        self.current = claims
+        _keep(self._settings.state, token)
+        return claims
+
+    def restore(self) -> None:
+        """Serve the snapshot that was kept, if it is a good one, however old."""
+        try:
+            token = self._settings.state.read_bytes()
+        except OSError:
+            return
+        try:
+            claims = self._verified(token)
+            self._serve(claims, "kept snapshot")
+        except Rejected as error:
+            log.warning("kept_snapshot_refused", why=str(error))
+            return
+        self.current = claims
+
+    def _verified(self, token: bytes) -> Claims:
+        try:
+            claims = snapshot.verify(token, self._keys)
+        except UntrustedError as error:
+            raise Rejected(403, f"the snapshot is not trusted: {error}") from error
+        if claims.aud != self._settings.pod_uid:
+            raise Rejected(421, "the snapshot is for another pod")
+        return claims
+
+    def _serve(self, claims: Claims, source: str) -> None:
+        try:
+            table = snapshot.decode_table(claims)
+            foreign = [r.key for r in table.routes if r.namespace != self._settings.namespace]
+            if table.namespace != self._settings.namespace or foreign:
+                raise Rejected(421, "the snapshot is for another namespace")
+            self._serving.serve(table, source)
+        except msgspec.ValidationError as error:
+            raise Rejected(422, f"this sidecar does not know it: {error}") from error
+        except Unprogrammable as error:
+            raise Rejected(422, str(error)) from error
+
+
+def _keep(path: Path, token: bytes) -> None:
+    """Write whole or not at all: a crash must not leave half a snapshot."""
+    temporary = path.with_suffix(".new")
+    try:
+        temporary.write_bytes(token)
+        temporary.replace(path)
+    except OSError as error:
+        log.error("snapshot_not_kept", error, path=str(path))
+
+
+def application(snapshots: Snapshots, serving: Serving) -> web.Application:
+    """The push port's HTTP interface."""
+    admitted: list[float] = []
+
+    async def put(request: web.Request) -> web.Response:
+        if not _admit(admitted, time.monotonic):
+            return _answer(429, error="too many pushes")
+        try:
+            claims = snapshots.accept(await request.read(), time.time())
+        except web.HTTPRequestEntityTooLarge:
+            return _answer(413, error=f"larger than {contract.SNAPSHOT_MAX_BYTES} bytes")
+        except Rejected as error:
+            _rejected(client=request.remote, status=error.status, why=str(error))
+            return _answer(error.status, error=str(error), **_version(snapshots.current))
+        return _answer(200, **_version(claims))
+
+    async def get(_: web.Request) -> web.Response:
+        if snapshots.current is None or serving.compiled is None:
+            return _answer(404, error="no snapshot yet")
+        routes = {route.key: route.generation for route in serving.compiled.routes}
+        return _answer(200, **_version(snapshots.current), routes=routes)
+
+    app = web.Application(client_max_size=contract.SNAPSHOT_MAX_BYTES)
+    app.router.add_put(contract.SNAPSHOT_PATH, put)
+    app.router.add_get(contract.SNAPSHOT_PATH, get)
+    return app
+
+
+def _admit(admitted: list[float], clock: Callable[[], float]) -> bool:
+    """A sliding window of one second."""
+    now = clock()
+    admitted[:] = [at for at in admitted if at > now - 1.0]
+    if len(admitted) >= MAX_PUSHES_PER_SECOND:
+        return False
+    admitted.append(now)
+    return True
+
+
+def _version(claims: Claims | None) -> dict[str, Any]:
+    if claims is None:
+        return {}
+    return {"digest": claims.digest, "epoch": claims.epoch, "seq": claims.seq}
+
+
+def _answer(status: int, **body: object) -> web.Response:
+    return web.Response(
+        status=status, body=msgspec.json.encode(body), content_type="application/json"
+    )

@@ -1,0 +1,50 @@
+"""The command `wsroute-sidecar`: serve, or manage a running sidecar over its control socket."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from wsroute_sidecar import config, log
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit status is 0, or 1 with one line that says what was wrong."""
+    parser = argparse.ArgumentParser(
+        prog="wsroute-sidecar",
+        description="Upgrade-aware forwarding of WebSocket and HTTP to the containers of this pod.",
+    )
+    config.add_flags(parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    drain = commands.add_parser("drain", help="take no new tunnels, and end the live ones politely")
+    drain.add_argument("--wait", action="store_true", help="return when no tunnel is left")
+    commands.add_parser("connections", help="list live tunnels as JSON")
+    commands.add_parser("routes", help="print the routes that are served as JSON")
+    flags = vars(parser.parse_args(argv))
+    try:
+        settings = config.settings(flags)
+        if flags["command"] is not None:
+            return _manage(settings, flags)
+        log.setup(settings.log_level, settings.log_format)
+        return _serve(settings)
+    except (ValueError, OSError) as error:
+        print(f"wsroute-sidecar: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 0
+
+
+def _serve(settings: config.Settings) -> int:
+    import uvloop  # noqa: PLC0415 - management commands have no use for it
+
+    from wsroute_sidecar.server import run  # noqa: PLC0415
+
+    uvloop.run(run(settings))
+    return 0
+
+
+def _manage(settings: config.Settings, flags: dict[str, object]) -> int:
+    from wsroute_sidecar import manage  # noqa: PLC0415 - the server has no use for it
+
+    return manage.run(settings.control, flags)

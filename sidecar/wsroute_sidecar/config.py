@@ -1,0 +1,118 @@
+"""Settings of the process: flags, each with an environment variable of the same name."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import ipaddress
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from wsroute_api import contract
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclasses.dataclass(frozen=True)
+class Address:
+    """Where to listen."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """HOST:PORT, with an IPv6 host in brackets; ValueError otherwise."""
+        host, colon, port = text.rpartition(":")
+        if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+            raise ValueError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:9300")
+        return cls(host.removeprefix("[").removesuffix("]"), int(port))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """All that the sidecar can be told at its start."""
+
+    routes: Path | None = None
+    listen: Address = Address("0.0.0.0", contract.DATA_PORT)  # noqa: S104 - a pod's own address
+    push: Address = Address("0.0.0.0", contract.PUSH_PORT)  # noqa: S104
+    metrics: Address = Address("0.0.0.0", contract.HEALTH_PORT)  # noqa: S104
+    control: Path = Path(contract.CONTROL_SOCKET)
+    state: Path = Path(contract.SNAPSHOT_FILE)
+    backend_host: str = "127.0.0.1"
+    relay: str = "auto"
+    log_level: str = "info"
+    log_format: str = "auto"
+    trusted_proxies: tuple[Network, ...] = ()
+    namespace: str = "default"
+    pod_uid: str = ""
+    public_keys: tuple[str, ...] = ()
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+_FLAGS: Final[Mapping[str, tuple[Callable[[str], Any], str, str]]] = {
+    "routes": (Path, "FILE", "serve the WebSocketRoutes of this YAML file, without a cluster"),
+    "listen": (Address.parse, "HOST:PORT", "where clients connect"),
+    "push": (Address.parse, "HOST:PORT", "where the operator pushes snapshots"),
+    "metrics": (Address.parse, "HOST:PORT", "health and metrics"),
+    "control": (Path, "PATH", "Unix socket for management"),
+    "state": (Path, "PATH", "where the last good snapshot is kept"),
+    "backend_host": (str, "ADDRESS", "address of the backends' ports"),
+    "relay": (str, "ENGINE", "auto, native or asyncio"),
+    "log_level": (str, "LEVEL", "debug, info, warning or error"),
+    "log_format": (str, "FORMAT", "json, text, or auto: text on a terminal"),
+    "trusted_proxies": (_networks, "CIDRS", "peers whose forwarding headers are believed"),
+}
+_IDENTITY: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
+    "namespace": (contract.ENV_NAMESPACE, str),
+    "pod_uid": (contract.ENV_POD_UID, str),
+    "public_keys": (contract.ENV_PUBLIC_KEYS, _words),
+}
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Give `parser` one flag for each setting that a person may choose."""
+    for name, (_, metavar, text) in _FLAGS.items():
+        default = next(f.default for f in dataclasses.fields(Settings) if f.name == name)
+        shown = f" (default {default})" if default not in (None, ()) else ""
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            metavar=metavar,
+            help=f"{text}{shown} [WSROUTE_{name.upper()}]",
+        )
+
+
+def settings(flags: Mapping[str, str | None], environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings that `flags` and then `environ` ask for; ValueError names the wrong one."""
+    chosen: dict[str, Any] = {}
+    for name, (parse, _, _) in _FLAGS.items():
+        text = flags.get(name) or environ.get(f"WSROUTE_{name.upper()}")
+        if text:
+            try:
+                chosen[name] = parse(text)
+            except ValueError as error:
+                raise ValueError(f"--{name.replace('_', '-')}: {error}") from error
+    for name, (variable, parse) in _IDENTITY.items():
+        if text := environ.get(variable):
+            chosen[name] = parse(text)
+    _one_of("--relay", chosen.get("relay", "auto"), ("auto", "native", "asyncio"))
+    _one_of("--log-level", chosen.get("log_level", "info"), ("debug", "info", "warning", "error"))
+    _one_of("--log-format", chosen.get("log_format", "auto"), ("auto", "json", "text"))
+    return Settings(**chosen)
+
+
+def _one_of(flag: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{flag}: {value!r} is none of {', '.join(allowed)}")

@@ -1,0 +1,114 @@
+"""Management over a Unix socket inside the container: list, close, drain.
+
+Whoever can open the socket may do all of it; its file mode and the container are the border.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from wsroute_sidecar.drain import Drainer
+from wsroute_sidecar.frames import close_frame
+from wsroute_sidecar.relay_types import Reason
+from wsroute_sidecar.routes import Live
+from wsroute_sidecar.tunnels import Ended, Record, Tunnels
+
+
+class CloseOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of POST /v1/close: one tunnel, or all of a route."""
+
+    id: str | None = None
+    route: str | None = None
+    code: int = 1001
+    reason: str = "closed by an administrator"
+
+
+def application(live: Live, tunnels: Tunnels, drainer: Drainer) -> web.Application:
+    """The control socket's HTTP interface."""
+
+    async def connections(_: web.Request) -> web.Response:
+        now = tunnels.time()
+        live_ones = [_listed(record, now) for record in tunnels if record.tunnel is not None]
+        ended = [_gone(item, now) for item in tunnels.ended]
+        return _json({"connections": live_ones, "ended": ended})
+
+    async def close(request: web.Request) -> web.Response:
+        try:
+            order = msgspec.json.decode(await request.read(), type=CloseOrder)
+            close_frame(order.code, order.reason, mask=False)
+        except (msgspec.MsgspecError, ValueError) as error:
+            return _json({"error": str(error)}, status=400)
+        chosen = [record for record in tunnels if _is_meant(record, order)]
+        for record in chosen:
+            if record.tunnel is not None:
+                record.tunnel.end(Reason.KILLED, order.code, order.reason)
+        return _json({"closed": len(chosen)}, status=200 if chosen else 404)
+
+    async def drain(request: web.Request) -> web.Response:
+        drainer.drain()
+        if request.query.get("wait"):
+            await drainer.drained()
+        return _json({"open": len(tunnels)})
+
+    async def routes(_: web.Request) -> web.Response:
+        table = live.table
+        listed = [] if table is None else [msgspec.to_builtins(route) for route in table.routes]
+        return _json({"routes": listed})
+
+    app = web.Application()
+    app.router.add_get("/v1/connections", connections)
+    app.router.add_post("/v1/close", close)
+    app.router.add_post("/v1/drain", drain)
+    app.router.add_get("/v1/routes", routes)
+    return app
+
+
+def _is_meant(record: Record, order: CloseOrder) -> bool:
+    if record.tunnel is None or (order.id is None and order.route is None):
+        return False
+    return order.id in (None, record.id) and order.route in (None, record.policy.key)
+
+
+def _listed(record: Record, now: float) -> dict[str, Any]:
+    assert record.tunnel is not None  # noqa: S101 - the caller has looked
+    stats, policy = record.tunnel.stats(), record.policy
+    return {
+        "id": record.id,
+        "route": policy.key,
+        "rule": policy.rule,
+        "client": record.client,
+        "port": policy.port,
+        "subprotocol": record.subprotocol,
+        "age": round(now - stats.opened, 3),
+        "idle": round(now - stats.active, 3),
+        "bytesIn": stats.bytes_in,
+        "bytesOut": stats.bytes_out,
+        "messagesIn": stats.messages_in,
+        "messagesOut": stats.messages_out,
+        "clientRtt": stats.client_rtt,
+        "backendRtt": stats.backend_rtt,
+    }
+
+
+def _gone(item: Ended, now: float) -> dict[str, Any]:
+    return {
+        "id": item.id,
+        "route": item.route,
+        "rule": item.rule,
+        "client": item.client,
+        "reason": item.end.reason,
+        "initiator": item.end.initiator,
+        "closeCode": item.end.code,
+        "detail": item.end.detail,
+        "age": round(item.age, 3),
+        "endedAgo": round(now - item.at, 3),
+    }
+
+
+def _json(body: object, status: int = 200) -> web.Response:
+    return web.Response(
+        status=status, body=msgspec.json.encode(body), content_type="application/json"
+    )

@@ -1,0 +1,120 @@
+"""Calling the backend for a tunnel: connect, send the head, read the answer's head."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, NamedTuple, Protocol, cast
+
+from wsroute_sidecar.handshake import Answer, BadAnswer, head_end
+from wsroute_sidecar.relay_types import Dial, DialError
+
+
+class Client(Protocol):
+    """The client's side, while it waits for the answer."""
+
+    def take(self) -> tuple[asyncio.Transport, bytes]:
+        """The connection, and what the client has sent early: from now on the engine's."""
+
+
+class Switching(NamedTuple):
+    """The answer opens the tunnel: the head that the client gets."""
+
+    head: bytes
+
+
+class Called(NamedTuple):
+    """The backend has switched protocols."""
+
+    head: bytes
+    transport: asyncio.Transport
+    """Paused: nothing is read until a protocol has taken over."""
+    early: bytes
+    """Frames that came with the answer."""
+
+
+class Refused(NamedTuple):
+    """The backend has answered with an ordinary response, whose body is still to be read."""
+
+    answer: Answer
+    transport: asyncio.Transport
+    """Paused, as in Called."""
+    early: bytes
+    """The answer's head, and what came with it."""
+
+
+Judge = Callable[[bytes], Switching | Answer]
+"""What a response head means; raises BadAnswer for one that means nothing."""
+
+
+class _Caller(asyncio.Protocol):
+    """Collects a response head."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop: Final = loop
+        self._waiter: asyncio.Future[None] | None = None
+        self._lost = False
+        self.buffer = bytearray()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        self._wake()
+
+    def eof_received(self) -> None:
+        self._lost = True
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def head(self) -> bytes:
+        """The next response head, left in the buffer."""
+        while not (end := head_end(self.buffer)):
+            if self._lost:
+                raise BadAnswer("it closed the connection without an answer")
+            self._waiter = self._loop.create_future()
+            await self._waiter
+        return bytes(self.buffer[:end])
+
+
+async def call(loop: asyncio.AbstractEventLoop, dial: Dial, judge: Judge) -> Called | Refused:
+    """Connect, send, and wait for an answer that is final; DialError where none comes in time."""
+    try:
+        async with asyncio.timeout(dial.timeout):
+            _, caller = await loop.create_connection(lambda: _Caller(loop), dial.host, dial.port)
+            try:
+                return await _converse(caller, dial, judge)
+            except BaseException:
+                caller.transport.abort()
+                raise
+    except TimeoutError as error:
+        raise DialError(504, f"the backend did not answer within {dial.timeout:g} s") from error
+    except BadAnswer as error:
+        raise DialError(502, f"the backend's answer is not acceptable: {error}") from error
+    except OSError as error:
+        raise DialError(502, f"the backend on port {dial.port} refused: {error}") from error
+
+
+async def _converse(caller: _Caller, dial: Dial, judge: Judge) -> Called | Refused:
+    caller.transport.write(dial.head)
+    while True:
+        head = await caller.head()
+        answer = judge(head)
+        if isinstance(answer, Answer) and answer.status < 200:
+            del caller.buffer[: len(head)]  # an interim response
+            continue
+        if not caller.transport.is_closing():
+            caller.transport.pause_reading()
+        if isinstance(answer, Answer):
+            return Refused(answer, caller.transport, bytes(caller.buffer))
+        return Called(answer.head, caller.transport, bytes(caller.buffer[len(head) :]))

@@ -1,0 +1,72 @@
+"""Ending many tunnels politely: at the end of the pod, or when a route asks for it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from wsroute_sidecar import log
+from wsroute_sidecar.pacing import spread
+from wsroute_sidecar.relay_types import CLOSE_TIMEOUT, Reason
+from wsroute_sidecar.routes import Compiled
+from wsroute_sidecar.tunnels import Record, Tunnels
+
+
+class Drainer:
+    """Sends Close frames, spread over each rule's drain window."""
+
+    def __init__(self, tunnels: Tunnels) -> None:
+        self._tunnels: Final = tunnels
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def drain(self, *, at_once: bool = False) -> None:
+        """Take no new tunnels, and end the live ones over their windows, or now."""
+        if not self._tunnels.draining:
+            log.info("drain_begins", tunnels=len(self._tunnels))
+        self._tunnels.draining = True
+        self._start(list(self._tunnels), Reason.DRAIN, "pod is going away", at_once=at_once)
+
+    async def drained(self) -> None:
+        """Wait until no tunnel is left, or the longest window and its grace are over."""
+        longest = max((record.policy.drain for record in self._tunnels), default=0.0)
+        empty = asyncio.Event()
+        self._tunnels.when_empty(empty.set)
+        if len(self._tunnels):
+            try:
+                async with asyncio.timeout(longest + CLOSE_TIMEOUT + 1.0):
+                    await empty.wait()
+            except TimeoutError:
+                log.warning("drain_cut_short", tunnels=len(self._tunnels))
+
+    def routes_changed(self, table: Compiled) -> None:
+        """End the tunnels whose rule is changed or gone, if the rule they opened under asks."""
+        current = {(policy.key, policy.fingerprint) for policy in table.policies()}
+        stale = [
+            record
+            for record in self._tunnels
+            if (record.policy.key, record.policy.fingerprint) not in current
+        ]
+        for mode in ("Drain", "Close"):
+            chosen = [r for r in stale if r.policy.on_route_change == mode]
+            self._start(chosen, Reason.ROUTE_CHANGE, "route has changed", at_once=mode == "Close")
+
+    def _start(
+        self, records: Sequence[Record], reason: Reason, text: str, *, at_once: bool
+    ) -> None:
+        if not records:
+            return
+        shuffled = random.sample(records, len(records))
+        windows = [(record, 0.0 if at_once else record.policy.drain) for record in shuffled]
+        task = asyncio.create_task(self._pace(spread(windows), reason, text))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _pace(self, paced: Iterable[tuple[float, Record]], reason: Reason, text: str) -> None:
+        begun = self._tunnels.time()
+        for offset, record in paced:
+            if (wait := begun + offset - self._tunnels.time()) > 0:
+                await asyncio.sleep(wait)
+            if record.tunnel is not None and self._tunnels.get(record.id) is record:
+                record.tunnel.end(reason, record.policy.close_code, text)

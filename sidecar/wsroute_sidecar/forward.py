@@ -1,0 +1,233 @@
+"""One request: check, match, police, then a tunnel or plain HTTP.
+
+Nothing of a request that is refused reaches a backend, and the backend has agreed to a tunnel
+before the client learns of it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+from wsroute_api.matching import Ambiguous, Candidate, Facts
+from wsroute_sidecar import headers, log, plain
+from wsroute_sidecar.adapter import Exchange, Finished
+from wsroute_sidecar.config import Settings
+from wsroute_sidecar.dial import Refused, Switching
+from wsroute_sidecar.handshake import (
+    Answer,
+    Switched,
+    Upgrade,
+    parse_head,
+    upgrade_request,
+    verdict,
+)
+from wsroute_sidecar.headers import Client, Fields
+from wsroute_sidecar.policy import Policy, location, new_target, origin_allowed
+from wsroute_sidecar.relay import AsyncioEngine
+from wsroute_sidecar.relay_types import Dial, DialError, End, Tunnel
+from wsroute_sidecar.requests import Head, Refusal, check, values
+from wsroute_sidecar.routes import Compiled, Live
+from wsroute_sidecar.tunnels import Record, Tunnels, limits, new_id
+
+_refused: Final = log.Limited("request_refused")
+
+
+class _Routed(NamedTuple):
+    """A request that belongs to a rule."""
+
+    exchange: Exchange
+    head: Head
+    candidate: Candidate
+    policy: Policy
+    sender: Client
+
+    def target(self) -> str:
+        """Path and query that the backend receives."""
+        return new_target(self.candidate, self.policy.rewrite_path, self.head)
+
+
+class Forwarder:
+    """Handles all requests of the data port."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        live: Live,
+        tunnels: Tunnels,
+        engine: AsyncioEngine,
+        backend: plain.Backend,
+    ) -> None:
+        self._settings: Final = settings
+        self._live: Final = live
+        self._tunnels: Final = tunnels
+        self._engine: Final = engine
+        self._backend: Final = backend
+        self._identity: Final = f"wsroute-{secrets.token_hex(4)}".encode()
+
+    async def __call__(self, exchange: Exchange) -> Finished:
+        """Answer one request."""
+        try:
+            outcome = await self._handle(exchange)
+        except DialError as error:
+            outcome = Refusal(error.status, str(error), close=error.status != 502)
+        if isinstance(outcome, Refusal):
+            _refused(client=exchange.peer, status=outcome.status, why=outcome.why)
+            return await refuse(exchange, outcome)
+        return outcome
+
+    async def _handle(self, exchange: Exchange) -> Finished | Refusal:
+        head = check(exchange.method, exchange.target, exchange.version, exchange.headers)
+        if isinstance(head, Refusal):
+            return head
+        if headers.is_loop(head, self._identity):
+            return Refusal(508, "this request has been here before: its backend sends it back")
+        upgrade = upgrade_request(head, exchange.version, has_body=exchange.has_body)
+        if isinstance(upgrade, Refusal):
+            return upgrade
+        if self._live.table is None:
+            return Refusal(503, "no routes have arrived yet", (("Retry-After", "1"),), close=False)
+        found = _match(self._live.table, head, upgrade)
+        if isinstance(found, Refusal):
+            return found
+        candidate, policy = found
+        sender = headers.client(
+            exchange.peer, exchange.scheme, head, self._settings.trusted_proxies
+        )
+        if policy.redirect is not None:
+            to = location(candidate, policy.redirect, head, sender.scheme)
+            status = policy.redirect.status_code
+            return Refusal(status, f"see {to}", (("Location", to),), close=False)
+        routed = _Routed(exchange, head, candidate, policy, sender)
+        if upgrade is None:
+            return await self._plain(routed)
+        return await self._tunnel(routed, upgrade)
+
+    async def _plain(self, routed: _Routed) -> Finished | Refusal:
+        policy = routed.policy
+        if policy.upgrade == "Required":
+            return Refusal(
+                426,
+                "this address speaks WebSocket only",
+                (("Upgrade", "websocket"), ("Connection", "Upgrade")),
+            )
+        return await self._backend.forward(
+            routed.exchange,
+            port=policy.port,
+            target=routed.target(),
+            fields=self._fields(routed, new_id(), upgrade=False),
+            modifier=policy.response_headers,
+            limit=policy.request,
+        )
+
+    async def _tunnel(self, routed: _Routed, upgrade: Upgrade) -> Finished | Refusal:
+        policy = routed.policy
+        if policy.upgrade == "Disabled":
+            return Refusal(403, "this address does not speak WebSocket", close=False)
+        origins = values(routed.head.headers, b"origin")
+        origin = origins[0].decode() if len(origins) == 1 else None
+        if len(origins) > 1 or not origin_allowed(policy, origin):
+            return Refusal(403, f"origin {origin or 'null'} may not open a WebSocket here")
+        record = self._tunnels.admit(policy, routed.sender.address)
+        if isinstance(record, Refusal):
+            return record
+        try:
+            return await self._open(routed, upgrade, record)
+        finally:
+            if record.tunnel is None:
+                self._tunnels.release(record)
+
+    async def _open(self, routed: _Routed, upgrade: Upgrade, record: Record) -> Finished:
+        policy, exchange = routed.policy, routed.exchange
+        modifier = policy.response_headers
+        start = f"GET {routed.target()} HTTP/1.1".encode()
+        fields = self._fields(routed, record.id, upgrade=True)
+        dial = Dial(
+            self._settings.backend_host,
+            policy.port,
+            headers.serialize(start, fields),
+            policy.handshake,
+        )
+        subprotocol = ""
+
+        def judge(raw: bytes) -> Switching | Answer:
+            nonlocal subprotocol
+            answer = verdict(parse_head(raw), upgrade)
+            if isinstance(answer, Switched):
+                subprotocol = answer.subprotocol
+                return Switching(headers.switching(answer.headers, modifier))
+            return answer
+
+        def ended(tunnel: Tunnel, end: End) -> None:
+            self._tunnels.closed(record, tunnel, end)
+
+        opened = await self._engine.open(exchange, dial, judge, limits(policy), ended)
+        if isinstance(opened, Refused):
+            return await plain.refused(exchange, opened, modifier)
+        self._tunnels.opened(record, opened, subprotocol)
+        return Finished(keep_alive=False, status=101)
+
+    def _fields(self, routed: _Routed, request_id: str, *, upgrade: bool) -> Fields:
+        policy = routed.policy
+        return headers.to_backend(
+            routed.head,
+            routed.sender,
+            host=policy.rewrite_host or routed.head.host or f"localhost:{policy.port}",
+            identity=self._identity,
+            request_id=request_id.encode(),
+            modifier=policy.request_headers,
+            upgrade=upgrade,
+        )
+
+
+def _match(
+    table: Compiled, head: Head, upgrade: Upgrade | None
+) -> tuple[Candidate, Policy] | Refusal:
+    facts = Facts(
+        head.hostname,
+        head.path,
+        head.method,
+        _Lookup(head),
+        head.query,
+        upgrade.subprotocols if upgrade else (),
+    )
+    found = table.find(facts)
+    if found is None:
+        return Refusal(404, f"no route is for {head.hostname}{head.path}", close=False)
+    if isinstance(found, Ambiguous):
+        return Refusal(400, "the path can be read in several ways that belong to different routes")
+    return found
+
+
+class _Lookup(dict[str, str]):
+    """Header values by name, whatever its case; repeated fields are joined (RFC 9110 5.3)."""
+
+    def __init__(self, head: Head) -> None:
+        super().__init__()
+        self._head = head
+
+    def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]
+        found = values(self._head.headers, name.lower().encode())
+        return ", ".join(value.decode() for value in found) if found else default
+
+
+async def refuse(exchange: Exchange, refusal: Refusal) -> Finished:
+    """Answer with a status and one line of text."""
+    body = (
+        b"" if exchange.method == "HEAD" else f"wsroute: {refusal.status} {refusal.why}\n".encode()
+    )
+    close = refusal.close or not exchange.keep_alive or exchange.has_body
+    fields = [
+        (b"Server", b"wsroute"),
+        (b"Content-Type", b"text/plain; charset=utf-8"),
+        (b"Content-Length", b"%d" % len(body)),
+        *((name.encode(), value.encode()) for name, value in refusal.headers),
+    ]
+    if close and all(name != "Connection" for name, _ in refusal.headers):
+        fields.append((b"Connection", b"close"))
+    phrase = HTTPStatus(refusal.status).phrase
+    head = headers.serialize(f"HTTP/1.1 {refusal.status} {phrase}".encode(), fields)
+    writer = exchange.start(head, chunked=False)
+    await writer.write_eof(body)
+    return Finished(keep_alive=not close, status=refusal.status)

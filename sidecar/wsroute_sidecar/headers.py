@@ -1,0 +1,184 @@
+"""Which headers pass, and which the sidecar adds.
+
+Hop-by-hop fields, and those that Connection nominates, end here in both directions (RFC 9110
+section 7.6.1). What says where a request came from (Forwarded, RFC 7239; X-Forwarded-*; X-Real-IP)
+is written anew: from a peer that is not trusted nothing of it is believed.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from wsroute_api.types import HeaderModifier
+from wsroute_sidecar.config import Network
+from wsroute_sidecar.requests import Head, RawHeaders, tokens, values
+
+Fields = list[tuple[bytes, bytes]]
+
+_HOP_BY_HOP: Final = frozenset(
+    {
+        b"connection",
+        b"http2-settings",
+        b"keep-alive",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+_NOT_TO_BACKEND: Final = _HOP_BY_HOP | {b"expect", b"forwarded", b"host", b"via", b"x-real-ip"}
+_UPGRADE: Final = ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"))
+
+
+class Client(msgspec.Struct, frozen=True):
+    """Who sent a request, as far as it can be believed."""
+
+    address: str
+    """The client's address; the peer's, unless trusted proxies stand in between."""
+    forwarded_for: tuple[str, ...]
+    """Value of X-Forwarded-For: what trusted proxies said, then the peer."""
+    scheme: str
+    host: str
+    trusted: bool
+    """Whether the peer is a trusted proxy."""
+
+
+class Modifier(msgspec.Struct, frozen=True):
+    """A header modifier, compiled: names in lower case, all in bytes."""
+
+    dropped: frozenset[bytes] = frozenset()
+    added: tuple[tuple[bytes, bytes], ...] = ()
+
+    @classmethod
+    def of(cls, spec: HeaderModifier | None) -> Modifier:
+        """Gateway API's set, add and remove: what is set is first dropped, and both are added."""
+        if spec is None:
+            return _NO_CHANGE
+        dropped = {h.name for h in spec.set} | set(spec.remove)
+        added = (*spec.set, *spec.add)
+        return cls(
+            frozenset(name.lower().encode() for name in dropped),
+            tuple((h.name.encode(), h.value.encode()) for h in added),
+        )
+
+
+_NO_CHANGE: Final = Modifier()
+
+
+def client(peer: str, scheme: str, head: Head, trusted_proxies: Sequence[Network]) -> Client:
+    """Who sent `head`: the last address in X-Forwarded-For that is no trusted proxy's."""
+    if not _within(peer, trusted_proxies):
+        return Client(peer, (peer,), scheme, head.host, trusted=False)
+    said = b",".join(values(head.headers, b"x-forwarded-for")).decode()
+    chain = [*(part.strip() for part in said.split(",") if part.strip()), peer]
+    address = next((a for a in reversed(chain) if not _within(a, trusted_proxies)), chain[0])
+    return Client(
+        address if _is_address(address) else peer,
+        tuple(chain),
+        _last(head.headers, b"x-forwarded-proto") or scheme,
+        _last(head.headers, b"x-forwarded-host") or head.host,
+        trusted=True,
+    )
+
+
+def _last(headers: RawHeaders, name: bytes) -> str:
+    found = values(headers, name)
+    return found[-1].decode() if found else ""
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _within(text: str, networks: Sequence[Network]) -> bool:
+    if not networks:
+        return False
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return any(address in network for network in networks)
+
+
+def to_backend(
+    head: Head,
+    sender: Client,
+    *,
+    host: str,
+    identity: bytes,
+    request_id: bytes,
+    modifier: Modifier,
+    upgrade: bool,
+) -> Fields:
+    """The header fields that the backend receives, in the client's order and spelling.
+
+    `identity` is this sidecar's name in Via; `request_id` stands in for a missing X-Request-Id.
+    """
+    dropped = _NOT_TO_BACKEND.union(tokens(head.headers, b"connection"), modifier.dropped)
+    fields: Fields = [(b"Host", host.encode())]
+    has_request_id = False
+    for name, value in head.headers:
+        lower = name.lower()
+        if lower in dropped or lower.startswith(b"x-forwarded-"):
+            continue
+        if lower == b"x-request-id":
+            if not sender.trusted:
+                continue
+            has_request_id = True
+        fields.append((name, value))
+    if upgrade:
+        fields += _UPGRADE
+    fields += _forwarding(head, sender, identity)
+    if not has_request_id:
+        fields.append((b"X-Request-Id", request_id))
+    fields += modifier.added
+    return fields
+
+
+def _forwarding(head: Head, sender: Client, identity: bytes) -> Iterable[tuple[bytes, bytes]]:
+    scheme, host = sender.scheme.encode(), sender.host.encode()
+    yield b"X-Forwarded-For", ", ".join(sender.forwarded_for).encode()
+    yield b"X-Forwarded-Proto", scheme
+    if host:
+        yield b"X-Forwarded-Host", host
+    yield b"X-Real-IP", sender.address.encode()
+    address = sender.address.encode()
+    node = b'"[' + address + b']"' if b":" in address else address
+    at = b';host="' + host + b'"' if host else b""
+    yield b"Forwarded", b"for=" + node + at + b";proto=" + scheme
+    via = [*values(head.headers, b"via"), b"1.1 " + identity]
+    yield b"Via", b", ".join(via)
+
+
+def is_loop(head: Head, identity: bytes) -> bool:
+    """Whether `head` has passed through this very sidecar before (RFC 9110 section 7.6.3)."""
+    return any(via.split()[1:2] == [identity] for via in tokens(head.headers, b"via"))
+
+
+def to_client(headers: RawHeaders, modifier: Modifier) -> Fields:
+    """The end-to-end fields of a response, in the backend's order and spelling."""
+    dropped = _HOP_BY_HOP.union(tokens(headers, b"connection"), modifier.dropped)
+    fields = [(name, value) for name, value in headers if name.lower() not in dropped]
+    return [*fields, *modifier.added]
+
+
+def switching(headers: RawHeaders, modifier: Modifier) -> bytes:
+    """The head of the 101 that the client receives."""
+    fields = [*_UPGRADE, *to_client(headers, modifier)]
+    return serialize(b"HTTP/1.1 101 Switching Protocols", fields)
+
+
+def serialize(start_line: bytes, fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """A message head with its blank line (RFC 9112 section 2.1)."""
+    lines = [start_line]
+    lines += [name + b": " + value for name, value in fields]
+    return b"\r\n".join(lines) + b"\r\n\r\n"

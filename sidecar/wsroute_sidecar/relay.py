@@ -1,0 +1,395 @@
+"""The portable relay engine: a tunnel after its 101, on asyncio.
+
+A tunnel has two sides; each is a lean protocol that feeds what it receives through the frame
+tracker of its direction to the other. How a tunnel ends:
+
+ - a Close frame, or the end of input, passes from one side to the other like any other byte
+ - where the sidecar ends it, both sides get a Close at the next frame boundary, what still comes
+   is read and dropped, and both connections are closed when both sides have answered or left,
+   at the latest after CLOSE_TIMEOUT
+ - a backend that leaves without a Close leaves the client with one from the sidecar: 1001 where it
+   ended its output, 1011 where the connection broke
+
+Reading from one side stops while the other cannot take more, so a tunnel holds at most
+WRITE_HIGH_WATER and one read for each direction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+from wsroute_sidecar import lifetimes
+from wsroute_sidecar.dial import Client, Judge, Refused, call
+from wsroute_sidecar.frames import Tracker, close_frame, ping_frame
+from wsroute_sidecar.relay_types import (
+    CLOSE_TIMEOUT,
+    HALF_CLOSE_TIMEOUT,
+    STALL_TIMEOUT,
+    WRITE_HIGH_WATER,
+    Dial,
+    End,
+    Ended,
+    Initiator,
+    Limits,
+    Reason,
+    Stats,
+)
+from wsroute_sidecar.wheel import Wheel
+
+
+class Side(asyncio.Protocol):
+    """One end of a tunnel: what it receives goes to its peer."""
+
+    __slots__ = (
+        "eof",
+        "heard",
+        "initiator",
+        "lost",
+        "peer",
+        "pinged",
+        "received",
+        "rtt",
+        "stalled",
+        "tracker",
+        "transport",
+        "tunnel",
+    )
+
+    peer: Side
+    transport: asyncio.Transport
+
+    def __init__(self, tunnel: AsyncioTunnel, initiator: Initiator) -> None:
+        self.tunnel = tunnel
+        self.initiator = initiator
+        self.tracker = Tracker(
+            masked=initiator is Initiator.CLIENT, max_message=tunnel.limits.max_message
+        )
+        self.received = 0
+        self.heard = tunnel.opened
+        self.pinged = False
+        self.rtt: float | None = None
+        self.stalled: tuple[float, int] | None = None
+        """Deadline for progress, and the bytes that were waiting when it was set."""
+        self.eof = False
+        self.lost = False
+
+    def attach(self, transport: asyncio.Transport) -> None:
+        """Become the protocol of `transport`."""
+        self.transport = transport
+        transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        transport.set_protocol(self)
+
+    def data_received(self, data: bytes) -> None:
+        tunnel, tracker = self.tunnel, self.tracker
+        self.received += len(data)
+        data_bytes = tracker.data_bytes
+        out = tracker.feed(data)
+        if out:
+            self.peer.write(out)
+        self.heard = now = tunnel.engine.time()
+        if tracker.data_bytes != data_bytes or not tunnel.limits.idle_data_only:
+            tunnel.active = now
+        if self.pinged and tracker.expected_pong is None:
+            self.pinged = False
+            self.rtt = now - tunnel.pinged
+        if tracker.close is not None or tracker.too_big:
+            tunnel.saw_end(self)
+
+    def write(self, data: bytes) -> None:
+        """Send `data` to this side, if it is still there."""
+        if data and not self.lost:
+            self.transport.write(data)
+
+    def send_close(self, code: int, text: str) -> None:
+        """Send a Close of the sidecar's own, between two frames of the peer's."""
+        frame = close_frame(code, text, mask=self.initiator is Initiator.BACKEND)
+        self.write(self.peer.tracker.insert(frame))
+
+    def send_ping(self) -> None:
+        """Send a ping of the sidecar's own, and expect its pong."""
+        payload = secrets.token_bytes(8)
+        self.tracker.expected_pong = payload
+        self.pinged = True
+        frame = ping_frame(payload, mask=self.initiator is Initiator.BACKEND)
+        self.write(self.peer.tracker.insert(frame))
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more is to be expected from this side."""
+        return self.eof or self.lost or self.tracker.close is not None
+
+    def eof_received(self) -> bool:
+        self.eof = True
+        self.tunnel.input_ended(self)
+        return True  # the transport stays open for writing
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        self.tunnel.connection_ended(self, exc)
+
+    def pause_writing(self) -> None:
+        if not self.peer.transport.is_closing():
+            self.peer.transport.pause_reading()
+        self.stalled = (
+            self.tunnel.engine.time() + STALL_TIMEOUT,
+            self.transport.get_write_buffer_size(),
+        )
+        self.tunnel.reschedule()
+
+    def resume_writing(self) -> None:
+        self.stalled = None
+        self.peer.read_on()
+
+    def read_on(self) -> None:
+        """Read again from this side, whose peer has taken what was waiting, or is gone."""
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def gave_up(self, now: float) -> bool:
+        """Whether this side has not read a byte for STALL_TIMEOUT."""
+        if self.lost or self.stalled is None or now < self.stalled[0]:
+            return False
+        waiting = self.transport.get_write_buffer_size()
+        if waiting < self.stalled[1]:
+            self.stalled = (now + STALL_TIMEOUT, waiting)
+            return False
+        return True
+
+
+class AsyncioTunnel:
+    """Two sides, the clock of their life, and the one reason of their end."""
+
+    __slots__ = (
+        "_cut",
+        "_end",
+        "_ended",
+        "active",
+        "backend",
+        "client",
+        "engine",
+        "limits",
+        "opened",
+        "pinged",
+    )
+
+    def __init__(self, engine: AsyncioEngine, limits: Limits, ended: Ended) -> None:
+        self.engine = engine
+        self.limits = limits
+        self.opened = self.active = engine.time()
+        self.pinged = self.opened
+        self._ended = ended
+        self._end: End | None = None
+        self._cut: float | None = None
+        """When it is cut, whoever is still there."""
+        self.client = Side(self, Initiator.CLIENT)
+        self.backend = Side(self, Initiator.BACKEND)
+        self.client.peer, self.backend.peer = self.backend, self.client
+
+    @property
+    def _sides(self) -> tuple[Side, Side]:
+        return (self.client, self.backend)
+
+    def stats(self) -> Stats:
+        """What the tunnel has done so far."""
+        client, backend = self.client, self.backend
+        return Stats(
+            self.opened,
+            self.active,
+            client.received,
+            backend.received,
+            client.tracker.messages,
+            backend.tracker.messages,
+            client.rtt,
+            backend.rtt,
+        )
+
+    def end(self, reason: Reason, code: int, text: str) -> None:
+        """Send both sides a Close, and cut after CLOSE_TIMEOUT at most."""
+        if self._end is None:
+            self._end = End(reason, Initiator.SIDECAR, code, text)
+            for side in self._sides:
+                side.send_close(code, text)
+        self._cut_in(CLOSE_TIMEOUT)
+        self._close_if_done()
+
+    def abort(self) -> None:
+        """Cut both connections."""
+        for side in self._sides:
+            if not side.lost:
+                side.transport.abort()
+
+    # What the sides report.
+
+    def saw_end(self, side: Side) -> None:
+        """A Close has come from `side`, or a message that is too big."""
+        close = side.tracker.close
+        if close is not None:
+            self._settle(side, close.code, close.reason.decode(errors="replace"))
+            self._close_if_done()
+        elif self._end is None:
+            self.end(Reason.LIMIT, 1009, "message is too big")
+
+    def input_ended(self, side: Side) -> None:
+        """`side` sends nothing more; what it has sent goes out, then its peer learns of it."""
+        peer = side.peer
+        peer.write(side.tracker.flush())
+        if self._end is None and side is self.backend:
+            peer.send_close(1001, "backend has ended the connection")
+        elif not peer.transport.is_closing():
+            peer.transport.write_eof()
+        self._settle(side, None, "")
+        self._cut_in(HALF_CLOSE_TIMEOUT)
+        self._close_if_done()
+
+    def connection_ended(self, side: Side, exc: Exception | None) -> None:
+        """The connection to `side` is gone."""
+        peer = side.peer
+        if peer.lost:
+            self._settle(side, None, "")
+            self._finish()
+            return
+        peer.read_on()
+        if self._end is None and side is self.backend:
+            peer.send_close(1011, "connection to the backend broke")
+        else:
+            peer.transport.close()
+        self._settle(side, None, str(exc or ""))
+        self._cut_in(CLOSE_TIMEOUT)
+
+    def _settle(self, side: Side, code: int | None, detail: str) -> None:
+        """The first cause of the end is the one that counts."""
+        if self._end is None:
+            self._end = End(Reason(side.initiator.value), side.initiator, code, detail)
+
+    def _close_if_done(self) -> None:
+        """Close both connections, after what is still to be written, once both sides are done."""
+        if self.client.done and self.backend.done:
+            for side in self._sides:
+                if not side.lost:
+                    side.transport.close()
+            self._cut_in(CLOSE_TIMEOUT)
+
+    def _finish(self) -> None:
+        self.engine.forget(self)
+        assert self._end is not None  # noqa: S101 - each loss has settled it
+        self._ended(self, self._end)
+
+    # What the clock asks.
+
+    def _cut_in(self, seconds: float) -> None:
+        when = self.engine.time() + seconds
+        if self._cut is None or when < self._cut:
+            self._cut = when
+            self.reschedule()
+
+    def due(self, now: float) -> None:
+        """Do what is due at `now`."""
+        if self._cut is not None:
+            if now >= self._cut:
+                self.abort()
+        elif any(side.gave_up(now) for side in self._sides):
+            self._end = End(Reason.ERROR, Initiator.SIDECAR, None, "a side does not read")
+            self.abort()
+        else:
+            self._live_on(now)
+        self.reschedule()
+
+    def reschedule(self) -> None:
+        """Be called again when something may be due."""
+        if self._cut is not None:
+            when = self._cut
+        else:
+            times = [side.stalled[0] for side in self._sides if side.stalled is not None]
+            if (deadline := lifetimes.next_deadline(self.limits, self._moments())) is not None:
+                times.append(deadline)
+            if not times:
+                return
+            when = min(times)
+        self.engine.schedule(self, when)
+
+    def _moments(self) -> lifetimes.Moments:
+        awaiting = self.client.pinged or self.backend.pinged
+        return lifetimes.Moments(self.opened, self.active, self.pinged, awaiting)
+
+    def _live_on(self, now: float) -> None:
+        what = lifetimes.due(self.limits, self._moments(), now)
+        if what is lifetimes.Due.PING:
+            self.pinged = now
+            for side in self._sides:
+                side.send_ping()
+        elif what is lifetimes.Due.PONG:
+            self._pong_is_late()
+        elif what is not None:
+            self.end(*lifetimes.CLOSES[what])
+
+    def _pong_is_late(self) -> None:
+        """A side that has sent anything since the ping lives, however busy it is."""
+        late = [side for side in self._sides if side.pinged]
+        for side in late:
+            side.pinged = False
+            side.tracker.expected_pong = None
+        silent = [side for side in late if side.heard <= self.pinged]
+        if silent:
+            reason, code, text = lifetimes.CLOSES[lifetimes.Due.PONG]
+            self.end(reason, code, f"{text} by the {silent[0].initiator}")
+
+
+class AsyncioEngine:
+    """All tunnels of the process, one timer for their deadlines."""
+
+    name: Final = "asyncio"
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.time: Final[Callable[[], float]] = loop.time
+        self._wheel: Wheel[AsyncioTunnel] = Wheel()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def open(
+        self, client: Client, dial: Dial, judge: Judge, limits: Limits, ended: Ended
+    ) -> AsyncioTunnel | Refused:
+        """Dial, have the answer judged, and relay from then on; `ended` is called once, at the end.
+
+        Raises:
+            DialError: The backend cannot be reached, is too slow, or answers nonsense.
+        """
+        called = await call(self._loop, dial, judge)
+        if isinstance(called, Refused):
+            return called
+        tunnel = AsyncioTunnel(self, limits, ended)
+        transport, early = client.take()
+        transport.write(called.head)
+        tunnel.backend.attach(called.transport)
+        tunnel.client.attach(transport)
+        tunnel.reschedule()
+        for side, data in ((tunnel.backend, called.early), (tunnel.client, early)):
+            if data:
+                side.data_received(data)
+        called.transport.resume_reading()
+        return tunnel
+
+    def schedule(self, tunnel: AsyncioTunnel, when: float) -> None:
+        """Call `tunnel.due` at `when`."""
+        self._wheel.schedule(tunnel, when)
+        if self._timer is None or when < self._timer.when():
+            self._arm()
+
+    def forget(self, tunnel: AsyncioTunnel) -> None:
+        """Call nothing of `tunnel` any more."""
+        self._wheel.cancel(tunnel)
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        when = self._wheel.next()
+        self._timer = None if when is None else self._loop.call_at(when, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        now = self.time()
+        for tunnel in self._wheel.due(now):
+            tunnel.due(now)
+        self._arm()

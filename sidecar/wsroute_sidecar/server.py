@@ -1,0 +1,156 @@
+"""The process: which sockets there are, and in which order things start and end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+from collections.abc import AsyncIterator
+from typing import Final
+
+from aiohttp import web
+
+from wsroute_sidecar import admin, control, health, log
+from wsroute_sidecar.adapter import Server
+from wsroute_sidecar.admin import Snapshots
+from wsroute_sidecar.config import Address, Settings
+from wsroute_sidecar.drain import Drainer
+from wsroute_sidecar.forward import Forwarder
+from wsroute_sidecar.plain import Backend
+from wsroute_sidecar.relay import AsyncioEngine
+from wsroute_sidecar.routes import Live
+from wsroute_sidecar.serving import Serving
+from wsroute_sidecar.standalone import Manifests
+from wsroute_sidecar.tunnels import Tunnels
+
+_RESERVED_FILES: Final = 256
+"""Descriptors that tunnels leave to listeners, health, pushes and plain HTTP."""
+
+_BACKLOG: Final = 4096
+
+
+def capacity() -> int:
+    """How many tunnels the limit on open files allows; each has two sockets."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, (soft - _RESERVED_FILES) // 2)
+
+
+async def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then drain; ValueError where the routes file is wrong."""
+    loop = asyncio.get_running_loop()
+    engine = AsyncioEngine(loop)
+    live = Live()
+    tunnels = Tunnels(engine.time, capacity())
+    drainer = Drainer(tunnels)
+    serving = Serving(live, drainer)
+    backend = Backend(settings.backend_host)
+    server = Server(Forwarder(settings, live, tunnels, engine, backend))
+    stop = _stop_signals(loop)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(backend.close)
+        stack.push_async_callback(server.shutdown, 1.0)
+        await stack.enter_async_context(_routes(settings, serving))
+        await stack.enter_async_context(
+            _http(health.application(live, tunnels), settings.metrics, "metrics")
+        )
+        await stack.enter_async_context(
+            _control(control.application(live, tunnels, drainer), settings)
+        )
+        listener = await _listen(loop, server, settings.listen)
+        log.info("started", listen=str(settings.listen), relay=engine.name, pid=os.getpid())
+        signalled = await stop.wait()
+        drainer.drain(at_once=signalled == signal.SIGINT)
+        await _drained(drainer, stop)
+        listener.close()
+    log.info("stopped")
+
+
+class _Signals:
+    """The first signal begins the drain, a second one ends it."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[signal.Signals] = asyncio.Queue()
+        self.put: Final = self._queue.put_nowait
+
+    async def wait(self) -> signal.Signals:
+        return await self._queue.get()
+
+
+def _stop_signals(loop: asyncio.AbstractEventLoop) -> _Signals:
+    signals = _Signals()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, signals.put, number)
+    return signals
+
+
+async def _drained(drainer: Drainer, stop: _Signals) -> None:
+    drained, impatient = (
+        asyncio.ensure_future(drainer.drained()),
+        asyncio.ensure_future(stop.wait()),
+    )
+    await asyncio.wait((drained, impatient), return_when=asyncio.FIRST_COMPLETED)
+    for task in (drained, impatient):
+        task.cancel()
+
+
+@contextlib.asynccontextmanager
+async def _routes(settings: Settings, serving: Serving) -> AsyncIterator[None]:
+    """Where routes come from: the file of standalone mode, or the operator's pushes."""
+    if settings.routes is None:
+        snapshots = Snapshots(settings, serving)
+        snapshots.restore()
+        async with _http(admin.application(snapshots, serving), settings.push, "push"):
+            yield
+        return
+    manifests = Manifests(settings.routes, serving)
+    manifests.load()
+    watch = asyncio.create_task(manifests.watch())
+    try:
+        yield
+    finally:
+        watch.cancel()
+
+
+@contextlib.asynccontextmanager
+async def _http(app: web.Application, address: Address, what: str) -> AsyncIterator[None]:
+    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, address.host, address.port).start()
+        except OSError as error:
+            raise ValueError(f"--{what} {address}: {error.strerror}") from error
+        yield
+    finally:
+        await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def _control(app: web.Application, settings: Settings) -> AsyncIterator[None]:
+    """The management socket; what an earlier process left in its place is removed."""
+    path = settings.control
+    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    await runner.setup()
+    try:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+            await web.UnixSite(runner, str(path)).start()
+            path.chmod(0o660)
+        except OSError as error:
+            raise ValueError(f"--control {path}: {error.strerror}") from error
+        yield
+    finally:
+        await runner.cleanup()
+        path.unlink(missing_ok=True)
+
+
+async def _listen(
+    loop: asyncio.AbstractEventLoop, server: Server, address: Address
+) -> asyncio.Server:
+    try:
+        return await loop.create_server(server, address.host, address.port, backlog=_BACKLOG)
+    except OSError as error:
+        raise ValueError(f"--listen {address}: {error.strerror}") from error

@@ -1,0 +1,76 @@
+"""Routes from a file of manifests, without a cluster; read again whenever the file changes."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from wsroute_api import contract
+from wsroute_api.problems import InvalidRouteError, route_from_object
+from wsroute_api.types import Route, Table
+from wsroute_sidecar import log
+from wsroute_sidecar.serving import Serving
+
+_POLL: Final = 0.5
+"""Seconds between two looks at the file; a mounted ConfigMap changes by swapped links."""
+
+
+class Manifests:
+    """The file, and what was last read from it."""
+
+    def __init__(self, path: Path, serving: Serving) -> None:
+        self._path: Final = path
+        self._serving: Final = serving
+        self._seen: tuple[int, int, int] | None = None
+
+    def load(self) -> None:
+        """Serve what the file says; ValueError says what is wrong with it."""
+        self._seen = self._stamp()
+        routes = parse(self._path.read_text(encoding="utf-8"))
+        self._serving.serve(Table(namespace="", routes=routes), str(self._path))
+
+    async def watch(self) -> None:
+        """Load again at each change; a mistake is logged, and the last good routes stay."""
+        while True:
+            await asyncio.sleep(_POLL)
+            try:
+                if self._stamp() != self._seen:
+                    self.load()
+            except (OSError, ValueError) as error:
+                self._seen = None if isinstance(error, OSError) else self._seen
+                log.error("routes_not_loaded", path=str(self._path), why=str(error))
+
+    def _stamp(self) -> tuple[int, int, int]:
+        status = self._path.stat()
+        return (status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def parse(text: str) -> list[Route]:
+    """The WebSocketRoutes in `text`, YAML of one or more documents; ValueError names the wrong one.
+
+    Documents of other kinds are passed over, so a file that is applied to a cluster serves as well.
+    """
+    routes = []
+    try:
+        documents = [document for document in yaml.safe_load_all(text) if document is not None]
+    except yaml.YAMLError as error:
+        raise ValueError(f"it is not YAML: {' '.join(str(error).split())}") from error
+    for number, document in enumerate(documents, start=1):
+        if _is_route(document):
+            try:
+                routes.append(route_from_object(document))
+            except InvalidRouteError as error:
+                name = (document.get("metadata") or {}).get("name", "without a name")
+                raise ValueError(f"document {number} ({name}): {error}") from error
+    return routes
+
+
+def _is_route(document: Any) -> bool:
+    return (
+        isinstance(document, dict)
+        and document.get("kind") == contract.KIND
+        and document.get("apiVersion") == contract.API_VERSION
+    )

@@ -1,0 +1,186 @@
+"""All live tunnels: who they are, how many there are, and how the last ones ended."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from typing import Final, TypeVar
+
+import msgspec
+
+from wsroute_sidecar import log
+from wsroute_sidecar.policy import Policy
+from wsroute_sidecar.relay_types import End, Limits, Tunnel
+from wsroute_sidecar.requests import Refusal
+
+_REMEMBERED: Final = 100
+_Key = TypeVar("_Key", bound=tuple[str, ...])
+
+
+def new_id() -> str:
+    """A name for a tunnel: short enough to be typed, and not to be guessed twice."""
+    return f"{random.getrandbits(48):012x}"
+
+
+def limits(policy: Policy) -> Limits:
+    """What `policy` means for one tunnel, its share of the jitter drawn."""
+    max_age = policy.max_duration
+    if max_age is not None:
+        max_age *= 1 + policy.jitter * random.random()  # noqa: S311 - spreads load
+    return Limits(
+        idle=policy.idle,
+        idle_data_only=policy.idle_data_only,
+        max_age=max_age,
+        ping_interval=policy.ping_interval,
+        pong_timeout=policy.pong_timeout,
+        max_message=policy.max_message,
+    )
+
+
+class Record(msgspec.Struct, weakref=True):
+    """One tunnel, as it is listed."""
+
+    id: str
+    policy: Policy
+    client: str
+    subprotocol: str = ""
+    tunnel: Tunnel | None = None
+    """None while the backend is being called."""
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """A tunnel that is gone. Times in seconds."""
+
+    id: str
+    route: str
+    rule: str
+    client: str
+    end: End
+    age: float
+    at: float
+
+
+class _Bucket(msgspec.Struct):
+    """A token bucket; `at` is when it was last filled."""
+
+    tokens: float
+    at: float
+
+
+class Tunnels:
+    """The registry. `time` is the engine's clock, in seconds."""
+
+    def __init__(self, time: Callable[[], float], capacity: int) -> None:
+        self.time: Final = time
+        self.capacity: Final = capacity
+        self.ended: Final[deque[Ended]] = deque(maxlen=_REMEMBERED)
+        self.draining = False
+        self._records: dict[str, Record] = {}
+        self._by_rule: Counter[tuple[str, str]] = Counter()
+        self._by_client: Counter[tuple[str, str, str]] = Counter()
+        self._buckets: dict[tuple[str, str], _Bucket] = {}
+        self._empty: Callable[[], None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(list(self._records.values()))
+
+    def get(self, identity: str) -> Record | None:
+        """The tunnel of that name."""
+        return self._records.get(identity)
+
+    def admit(self, policy: Policy, client: str) -> Record | Refusal:
+        """Count a tunnel in before its backend is called, or say why it may not begin."""
+        if self.draining:
+            return _busy(503, "this pod is being drained")
+        if len(self._records) >= self.capacity:
+            return _busy(503, f"this sidecar holds its {self.capacity} connections already")
+        rule = (policy.key, policy.rule)
+        if policy.max_connections is not None and self._by_rule[rule] >= policy.max_connections:
+            return _busy(503, f"the rule holds its {policy.max_connections} connections already")
+        of_client = self._by_client[*rule, client]
+        if policy.max_per_client is not None and of_client >= policy.max_per_client:
+            return _busy(429, f"the client holds its {policy.max_per_client} connections already")
+        if policy.handshake_rate is not None and not self._take_token(rule, policy.handshake_rate):
+            return _busy(429, f"more than {policy.handshake_rate} handshakes a second")
+        record = Record(new_id(), policy, client)
+        self._records[record.id] = record
+        self._by_rule[rule] += 1
+        self._by_client[*rule, client] += 1
+        return record
+
+    def _take_token(self, rule: tuple[str, str], rate: int) -> bool:
+        now = self.time()
+        bucket = self._buckets.setdefault(rule, _Bucket(rate, now))
+        bucket.tokens = min(rate, bucket.tokens + (now - bucket.at) * rate)
+        bucket.at = now
+        if bucket.tokens < 1:
+            return False
+        bucket.tokens -= 1
+        return True
+
+    def release(self, record: Record) -> None:
+        """Count out a tunnel that has ended, or never began."""
+        del self._records[record.id]
+        rule = (record.policy.key, record.policy.rule)
+        _decrement(self._by_rule, rule)
+        _decrement(self._by_client, (*rule, record.client))
+        if not self._records and self._empty is not None:
+            self._empty()
+
+    def opened(self, record: Record, tunnel: Tunnel, subprotocol: str) -> None:
+        """The backend has agreed."""
+        record.tunnel = tunnel
+        record.subprotocol = subprotocol
+        log.info("tunnel_opened", **_facts(record), subprotocol=subprotocol)
+
+    def closed(self, record: Record, tunnel: Tunnel, end: End) -> None:
+        """The tunnel is gone; the access line says how."""
+        now, stats = self.time(), tunnel.stats()
+        age = now - stats.opened
+        policy = record.policy
+        self.ended.append(Ended(record.id, policy.key, policy.rule, record.client, end, age, now))
+        self.release(record)
+        log.info(
+            "tunnel_ended",
+            **_facts(record),
+            reason=end.reason,
+            initiator=end.initiator,
+            code=end.code,
+            detail=end.detail,
+            duration=round(age, 3),
+            bytes_in=stats.bytes_in,
+            bytes_out=stats.bytes_out,
+            messages_in=stats.messages_in,
+            messages_out=stats.messages_out,
+        )
+
+    def when_empty(self, callback: Callable[[], None] | None) -> None:
+        """Call `callback` whenever the last tunnel has gone."""
+        self._empty = callback
+
+
+def _busy(status: int, why: str) -> Refusal:
+    """A refusal that passes: the client may try again, and not all at once."""
+    seconds = random.randint(1, 5)  # noqa: S311 - spreads load
+    return Refusal(status, why, (("Retry-After", str(seconds)),), close=False)
+
+
+def _decrement(counter: Counter[_Key], key: _Key) -> None:
+    counter[key] -= 1
+    if not counter[key]:
+        del counter[key]
+
+
+def _facts(record: Record) -> dict[str, object]:
+    policy = record.policy
+    return {
+        "id": record.id,
+        "route": policy.key,
+        "rule": policy.rule,
+        "client": record.client,
+        "port": policy.port,
+    }
