@@ -1,0 +1,53 @@
+# The images of wsroute: `sidecar`, `operator`, and `examples` with the apps of charts/examples.
+# Each is a virtual environment from pinned requirements on a plain Python; none needs a shell.
+ARG BASE=python:3.14-slim
+
+# pip stands apart from the environment that it fills, so the images are without it.
+FROM ${BASE} AS pip
+RUN ["python3", "-m", "venv", "/opt/pip"]
+RUN ["python3", "-m", "venv", "--without-pip", "/opt/wsroute"]
+ENV PATH=/opt/pip/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 \
+    PIP_QUIET=1 PIP_ROOT_USER_ACTION=ignore
+WORKDIR /src
+
+FROM pip AS wheel
+COPY requirements/build.txt .
+RUN pip install --require-hashes --no-deps -r build.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY sidecar sidecar
+COPY operator operator
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels .
+
+# The wheel has both planes; neither image carries the other's code.
+FROM pip AS sidecar-environment
+ENV PIP_PYTHON=/opt/wsroute/bin/python
+COPY requirements/sidecar.txt .
+RUN pip install --require-hashes --no-deps -r sidecar.txt
+COPY --from=wheel /wheels /wheels
+RUN pip install --no-deps /wheels/*.whl \
+    && cd /opt/wsroute && rm -r bin/wsroute-operator bin/kubectl-wsroute \
+        lib/python3*/site-packages/wsroute_operator lib/python3*/site-packages/wsroute_kubectl
+
+FROM pip AS operator-environment
+ENV PIP_PYTHON=/opt/wsroute/bin/python
+COPY requirements/operator.txt .
+RUN pip install --require-hashes --no-deps -r operator.txt
+COPY --from=wheel /wheels /wheels
+RUN pip install --no-deps /wheels/*.whl \
+    && cd /opt/wsroute && rm -r bin/wsroute-sidecar lib/python3*/site-packages/wsroute_sidecar
+
+FROM ${BASE} AS sidecar
+COPY --from=sidecar-environment /opt/wsroute /opt/wsroute
+ENV PATH=/opt/wsroute/bin:$PATH PYTHONUNBUFFERED=1
+USER 65532:65532
+ENTRYPOINT ["wsroute-sidecar"]
+
+FROM sidecar AS examples
+COPY charts/examples /examples
+ENTRYPOINT []
+
+FROM ${BASE} AS operator
+COPY --from=operator-environment /opt/wsroute /opt/wsroute
+ENV PATH=/opt/wsroute/bin:$PATH PYTHONUNBUFFERED=1
+USER 65532:65532
+ENTRYPOINT ["wsroute-operator"]

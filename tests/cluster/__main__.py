@@ -1,0 +1,30 @@
+"""`python -m tests.cluster`: the test node by hand."""
+
+from __future__ import annotations
+
+import argparse
+
+from .node import layout, node, requirements
+
+
+def main() -> None:
+    """Run one command; what it needs from the machine is checked first."""
+    parser = argparse.ArgumentParser(prog="python -m tests.cluster", description=__doc__)
+    parser.add_argument("command", choices=_COMMANDS)
+    command = parser.parse_args().command
+    if reason := requirements.why_not():
+        raise SystemExit(reason)
+    _COMMANDS[command]()
+
+
+def _env() -> None:
+    print(f"export KUBECONFIG={layout.KUBECONFIG} PATH={layout.BIN}:$PATH")
+
+
+def _status() -> None:
+    print("up" if node.running() else "down")
+
+
+_COMMANDS = {"up": node.up, "down": node.down, "status": _status, "env": _env}
+
+main()

@@ -1,0 +1,127 @@
+"""The fixtures of the cluster tests: a running node, the project's images in it, browsers."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from . import browsers
+from .browsers import Browser
+from .images import backends, examples, operator, sidecar
+from .kube import describe, helm, kubectl
+from .node import cache, packages, requirements
+from .node import node as the_node
+from .node.images import load
+
+_CHART = Path(__file__).parents[2] / "charts" / "wsroute"
+_WHY_NOT = pytest.StashKey[str]()
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the tests of this folder."""
+    item.add_marker(pytest.mark.cluster)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the chosen cluster tests out, in plain sight, where they cannot run.
+
+    Raises:
+        pytest.UsageError: They cannot run in CI, which must run them.
+    """
+    chosen = [item for item in items if item.get_closest_marker("cluster")]
+    if not chosen or not (reason := requirements.why_not()):
+        return
+    if os.environ.get("CI") == "true":
+        raise pytest.UsageError(reason)
+    config.stash[_WHY_NOT] = f"{len(chosen)} cluster tests left out: {reason}"
+    config.hook.pytest_deselected(items=chosen)
+    items[:] = [item for item in items if item not in chosen]
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say at the end which tests were left out and why."""
+    if line := config.stash.get(_WHY_NOT, None):
+        terminalreporter.write_line(line, yellow=True, bold=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add what the cluster knows of a failed test's namespace to the test's report."""
+    report = yield
+    namespace = getattr(item, "funcargs", {}).get("namespace")
+    if report.failed and namespace:
+        report.sections.append((f"namespace {namespace}", describe(namespace)))
+    return report
+
+
+@contextmanager
+def _in_sight(config: pytest.Config) -> Iterator[None]:
+    """Show what is printed at once: a person waits."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        yield
+
+
+@pytest.fixture(scope="session")
+def node(pytestconfig: pytest.Config) -> Iterator[None]:
+    """A running node. One that was up before stays up; otherwise it goes with the session."""
+    with ExitStack() as held:
+        with _in_sight(pytestconfig):
+            held.enter_context(cache.lock("node", "another run of the cluster tests"))
+            if not the_node.running():
+                the_node.up()
+                held.callback(the_node.down)
+        yield
+
+
+@pytest.fixture(scope="session")
+def images(node: None, pytestconfig: pytest.Config) -> None:
+    """The project's images and the test backends', in the node."""
+    with _in_sight(pytestconfig):
+        load(sidecar(), operator(), examples(), backends())
+
+
+@pytest.fixture
+def namespace(node: None) -> Iterator[str]:
+    """A namespace of the test's own, in which pods can be made."""
+    name = f"test-{secrets.token_hex(4)}"
+    kubectl("create", "namespace", name)
+    kubectl("wait", "--for=create", "serviceaccount/default", f"--namespace={name}")
+    yield name
+    kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def installed(images: None) -> Iterator[str]:
+    """The chart, installed with the images of this checkout; the value is its namespace."""
+    namespace = "wsroute-system"
+    values = [
+        f"image.{part}.{key}={value}"
+        for part in ("sidecar", "operator")
+        for key, value in (("repository", f"wsroute/{part}"), ("tag", "dev"))
+    ]
+    settings = [f"--set={value}" for value in (*values, "image.pullPolicy=Never")]
+    place = ("--namespace", namespace)
+    helm("uninstall", "wsroute", *place, "--ignore-not-found", "--wait")
+    helm("install", "wsroute", str(_CHART), *place, "--create-namespace", "--wait", *settings)
+    yield namespace
+    helm("uninstall", "wsroute", *place, "--wait")
+
+
+@pytest.fixture(params=["chromium", "firefox"])
+def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
+    """A new browser: the test runs with each."""
+    packages.ensure(*packages.BROWSERS)
+    opened = {"chromium": browsers.chromium, "firefox": browsers.firefox}[request.param]
+    with opened() as browser:
+        yield browser

@@ -1,0 +1,66 @@
+"""kubectl and helm, talking to the test node."""
+
+from __future__ import annotations
+
+import json
+import socket
+from contextlib import suppress
+from typing import Any
+
+from .node.clients import HELM, KUBECTL
+from .node.shell import run
+from .node.wait import until
+
+
+def kubectl(*arguments: str, stdin: str | None = None, timeout: float = 180) -> str:
+    """Run kubectl and return what it prints; raise `CommandError` when it fails.
+
+    Args:
+        arguments: What follows `kubectl`.
+        stdin: Text for its standard input.
+        timeout: Seconds until it is killed.
+    """
+    return run(*KUBECTL, *arguments, stdin=stdin, timeout=timeout)
+
+
+def kubectl_json(*arguments: str) -> Any:
+    """What kubectl prints with `--output=json`, parsed."""
+    return json.loads(kubectl(*arguments, "--output=json"))
+
+
+def apply(namespace: str, *objects: dict[str, Any]) -> None:
+    """Apply objects in a namespace."""
+    together = {"apiVersion": "v1", "kind": "List", "items": objects}
+    kubectl("apply", f"--namespace={namespace}", "--filename=-", stdin=json.dumps(together))
+
+
+def service_address(namespace: str, name: str, seconds: float = 20) -> str:
+    """A Service's IP address, once it takes connections: its endpoints follow readiness."""
+    spec = kubectl_json("get", "service", name, f"--namespace={namespace}")["spec"]
+    address = spec["clusterIP"], spec["ports"][0]["port"]
+    until(lambda: _accepts(address), seconds, f"connections to the Service {name}")
+    return str(address[0])
+
+
+def _accepts(address: tuple[str, int]) -> bool:
+    with suppress(OSError), socket.create_connection(address, timeout=1):
+        return True
+    return False
+
+
+def helm(*arguments: str, timeout: float = 300) -> str:
+    """Run helm and return what it prints; raise `CommandError` when it fails."""
+    return run(*HELM, *arguments, timeout=timeout)
+
+
+def describe(namespace: str) -> str:
+    """What a person would look at first when something in a namespace does not work."""
+    place = f"--namespace={namespace}"
+    pods = kubectl("get", "pods", "--output=name", place).split()
+    logs = [kubectl("logs", pod, place, "--all-containers", "--prefix", "--tail=30",
+                    "--ignore-errors") for pod in pods]  # fmt: skip
+    return "\n".join([
+        kubectl("get", "all", place, "--output=wide"),
+        kubectl("events", place),
+        *logs,
+    ])  # fmt: skip
