@@ -22,7 +22,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 HOST = "127.0.0.1"
-ROUTE_PORT = 8080  # the backend's port in route.yaml
+PORTS = {"PORT": 9300, "CHAT_PORT": 8080, "METRICS_PORT": 9302}  # by environment variable
 START_LIMIT = 20.0  # seconds until the page must answer
 STOP_LIMIT = 15.0  # seconds from SIGTERM to SIGKILL
 
@@ -31,27 +31,33 @@ class RunError(Exception):
     """Why the chat cannot start or go on, in one line for the person who started it."""
 
 
-async def run(port: int, chat_port: int) -> None:
+async def run(port: int, chat_port: int, metrics_port: int) -> None:
     """Serve the chat until a signal; RunError when it cannot start, or when a program ends."""
     stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    must_be_free(port, "PORT")
-    must_be_free(chat_port, "CHAT_PORT")
-    with tempfile.TemporaryDirectory(prefix="wsroute-") as folder:
-        control = Path(folder, "control.sock")
-        routes = route_file(Path(folder), chat_port)
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(signum, stopped.set)
+    for variable, number in zip(PORTS, (port, chat_port, metrics_port), strict=True):
+        must_be_free(variable, number)
+    with tempfile.TemporaryDirectory(prefix="wsroute-") as name:
+        folder = Path(name)
+        sidecar_command = [
+            sidecar_path(),
+            f"--listen={HOST}:{port}",
+            f"--metrics={HOST}:{metrics_port}",
+            f"--routes={route_file(folder, chat_port)}",
+        ]
+        chat_command = [sys.executable, str(HERE / "chat.py"), f"--port={chat_port}"]
         async with (
-            program(control, *sidecar_command(port, routes)) as sidecar,
-            program(control, sys.executable, HERE / "chat.py", f"--port={chat_port}") as chat,
+            program(folder, *sidecar_command) as sidecar,
+            program(folder, *chat_command) as chat,
         ):
             await first(
                 serve(port, stopped), ended(sidecar, "wsroute-sidecar"), ended(chat, "chat.py")
             )
 
 
-def must_be_free(port: int, variable: str) -> None:
-    """RunError, naming the variable that chooses another port, if this one cannot be had."""
+def must_be_free(variable: str, port: int) -> None:
+    """RunError if the port cannot be had; it names the variable that chooses another one."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -64,30 +70,32 @@ def must_be_free(port: int, variable: str) -> None:
 
 
 def route_file(folder: Path, chat_port: int) -> Path:
-    """The file route.yaml, or a copy of it in the folder for a chat on another port."""
+    """The file route.yaml itself, or a copy of it in the folder for a chat on another port."""
     route = HERE / "route.yaml"
-    if chat_port == ROUTE_PORT:
+    usual = PORTS["CHAT_PORT"]
+    if chat_port == usual:
         return route
-    copy = folder / route.name
-    copy.write_text(route.read_text().replace(f"port: {ROUTE_PORT}", f"port: {chat_port}"))
+    copy = folder / route.name  # which edits of route.yaml do not reach
+    copy.write_text(route.read_text().replace(f"port: {usual}", f"port: {chat_port}"))
     return copy
 
 
-def sidecar_command(port: int, routes: Path) -> list[str | Path]:
+def sidecar_path() -> str:
     """The sidecar that is installed beside the running Python."""
-    sidecar = Path(sys.executable).with_name("wsroute-sidecar")
-    if not sidecar.exists():
-        raise RunError(f"{sidecar} is not there: start the chat with `make run`.")
-    return [sidecar, f"--listen={HOST}:{port}", f"--routes={routes}", "--log-level=warning"]
+    path = Path(sys.executable).with_name("wsroute-sidecar")
+    if not path.exists():
+        raise RunError(f"{path} is not there: start the chat with `make run`.")
+    return str(path)
 
 
 @asynccontextmanager
-async def program(control: Path, *command: str | Path) -> AsyncIterator[Process]:
+async def program(folder: Path, *command: str) -> AsyncIterator[Process]:
     """A program that runs as long as the context, in a process group that Ctrl-C does not reach."""
+    defaults = {"WSROUTE_LOG_LEVEL": "warning"}
     process = await asyncio.create_subprocess_exec(
         *command,
         stdout=DEVNULL,
-        env=os.environ | {"WSROUTE_CONTROL": str(control)},
+        env=defaults | os.environ | {"WSROUTE_CONTROL": str(folder / "control.sock")},
         process_group=0,
     )
     try:
@@ -154,17 +162,16 @@ def port_number(text: str) -> int:
 def main() -> None:
     """Read the ports, run, and exit with 0 after a signal or 1 after an error."""
     parser = argparse.ArgumentParser(description="The chat behind the sidecar, on this machine.")
-    for flag, default in ("--port", "9300"), ("--chat-port", str(ROUTE_PORT)):
-        variable = flag.strip("-").replace("-", "_").upper()
+    for variable, port in PORTS.items():
         parser.add_argument(
-            flag,
+            f"--{variable.lower().replace('_', '-')}",
             type=port_number,
-            default=os.environ.get(variable, default),
-            help=f"or the environment variable {variable}; default {default}",
+            default=os.environ.get(variable, str(port)),
+            help=f"or the environment variable {variable}; default {port}",
         )
     options = parser.parse_args()
     try:
-        asyncio.run(run(options.port, options.chat_port))
+        asyncio.run(run(**vars(options)))
     except RunError as error:
         sys.exit(str(error))
 
