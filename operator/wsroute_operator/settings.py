@@ -13,6 +13,9 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from wsroute_operator.container import Resources
+from wsroute_operator.tuning import LOG_LEVELS
+
 PREFIX: Final = "WSROUTE_OPERATOR_"
 
 _POD_VARIABLES: Final = {"namespace": "POD_NAMESPACE", "identity": "POD_NAME"}
@@ -83,9 +86,43 @@ class Settings:
     relist_seconds: float = _setting(
         300.0, _positive, "SECONDS", "time between two comparisons with what the API server lists"
     )
+    sidecar_image: str = _setting(
+        "", str, "IMAGE", "what the webhook injects; without one no webhook is served"
+    )
+    sidecar_pull_policy: str = _setting(
+        "IfNotPresent",
+        _one_of("Always", "IfNotPresent", "Never"),
+        "POLICY",
+        "the sidecars' image pull policy",
+    )
+    sidecar_log_level: str = _setting("info", _one_of(*LOG_LEVELS), "LEVEL", "the sidecars' own")
+    sidecar_resources: Resources = _setting(
+        Resources(), Resources.parse, "JSON", "the sidecars' requests and limits"
+    )
+    webhook_listen: Address = _setting(
+        Address("0.0.0.0", 9443),  # noqa: S104 - a pod's own address
+        Address.parse,
+        "HOST:PORT",
+        "the injecting webhook, over TLS",
+    )
+    webhook_service: str = _setting(
+        "wsroute-operator", str, "NAME", "the Service through which API servers call the webhook"
+    )
+    webhook_configuration: str = _setting(
+        "wsroute-operator", str, "NAME", "the MutatingWebhookConfiguration that names the webhook"
+    )
+    webhook_secret: str = _setting(
+        "wsroute-webhook", str, "NAME", "the Secret of the webhook's certificates"
+    )
+    webhook_certificates: str = _setting(
+        "managed",
+        _one_of("managed", "existing"),
+        "HOW",
+        "managed: made and renewed in that Secret; existing: taken from it as they are",
+    )
     log_level: str = _setting(
         "info",
-        _one_of("debug", "info", "warning", "error"),
+        _one_of(*LOG_LEVELS),
         "LEVEL",
         "debug, info, warning or error",
     )
