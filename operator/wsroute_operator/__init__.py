@@ -1,1 +1,31 @@
-"""wsroute_operator."""
+"""The control plane: from `kubectl apply` to a table in every selected pod, and back to status.
+
+In here: watching, planning, signing, pushing, status, the election, and injection.
+Not in here: what a route means (wsroute_api), and what a sidecar does with it (wsroute_sidecar,
+which is never imported).
+
+The way of a route, always down:
+
+    handlers    what kopf calls; reduces an object (`objects`) and passes it on from `watch`,
+                which keeps kopf in a thread of its own
+    index       all routes and pods by namespace; `sweep` compares it with what the API lists
+    control     the leader's loop (`leader` elects it)
+    plan        pure: a table for each pod, a verdict on each route (`selectors`)
+    push        to each pod its newest table, signed (`keys`); `delivery` knows what an answer means
+    status      one writer; `conditions`, pure, knows what to say
+
+Injection is beside it: `webhook` serves with the certificates of `certstore` (`certs`, pure), and
+`inject` (pure; `container`, `tuning`) decides on a pod.
+
+Its parts meet in `app`; `settings` and `cli` are for people; `kube` is the API client, `log`,
+`metrics` and `health` are for those who run it.
+
+What it may do in the cluster, and the chart grants no more:
+
+    cluster     wsroute.dev websocketroutes: list, watch; websocketroutes/status: patch
+                pods: list, watch
+                events.k8s.io events: create
+                apiextensions.k8s.io customresourcedefinitions: list, watch
+    namespace   coordination.k8s.io leases: create; its own: get, update
+                secrets: create; the signing keys': get
+"""

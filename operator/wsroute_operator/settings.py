@@ -4,6 +4,7 @@ A setting is one annotated field of `Settings`: `--lease-name` sets `lease_name`
 WSROUTE_OPERATOR_LEASE_NAME. Flags win over the environment, the environment over the default.
 """
 
+# ruff: noqa: RUF009 - `_setting` returns a dataclasses.field
 from __future__ import annotations
 
 import argparse

@@ -1,0 +1,195 @@
+"""A route's status: what planning found out and what the pushes came to, as conditions.
+
+Words and reasons are Gateway API's where it has them. Each message says what is wrong, where, and
+what to do.
+
+    Accepted          the spec has no mistakes
+    ResolvedRefs      there are pods, and they have the ports
+    Programmed        all of these pods serve this generation
+    PartiallyInvalid  only there while some match is never used, because another route has it
+    Ready             all of the above are well; otherwise the reason of the first that is not
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from wsroute_api import contract
+from wsroute_operator.delivery import Delivery
+from wsroute_operator.objects import Pod, RouteObject
+from wsroute_operator.plan import NAMED_PODS, Verdict
+
+Json = dict[str, Any]
+
+_SHOWN_MISTAKES: Final = 10
+
+
+class PodReport(msgspec.Struct, frozen=True):
+    """How far one pod is with one route."""
+
+    name: str
+    programmed: bool = False
+    failure: str = ""
+    """Why not, if that is known; otherwise the push is under way."""
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """A condition without its bookkeeping."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
+
+
+def report(route: RouteObject, pod: Pod, delivery: Delivery | None) -> PodReport:
+    """How far `pod` is with `route`."""
+    if pod.obstacle:
+        return PodReport(pod.name, failure=pod.obstacle)
+    if delivery is None:
+        return PodReport(pod.name)
+    if route.uid not in delivery.wanted.generations:
+        return PodReport(pod.name, failure="lacks a port that the route names")
+    held = delivery.held
+    if held is not None and held.generations.get(route.uid) == route.generation:
+        return PodReport(pod.name, programmed=True)
+    return PodReport(pod.name, failure=delivery.failure.reason if delivery.failure else "")
+
+
+def settled(reports: Iterable[PodReport]) -> bool:
+    """Whether no push is under way."""
+    return all(report.programmed or report.failure for report in reports)
+
+
+def status(
+    route: RouteObject,
+    verdict: Verdict,
+    reports: Sequence[PodReport],
+    *,
+    before: Mapping[str, Any],
+    now: str,
+) -> Json:
+    """The status of `route` at `now` (RFC 3339), which was `before` until now."""
+    programmed = sum(report.programmed for report in reports)
+    return {
+        "observedGeneration": route.generation,
+        "conditions": [
+            _condition(finding, route.generation, before, now)
+            for finding in findings(route, verdict, reports)
+        ],
+        "pods": {
+            "selected": len(reports),
+            "programmed": programmed,
+            "summary": f"{programmed}/{len(reports)}",
+        },
+    }
+
+
+def findings(route: RouteObject, verdict: Verdict, reports: Sequence[PodReport]) -> list[Finding]:
+    """All conditions of `route`, Ready last."""
+    parts = [
+        _accepted(route),
+        _resolved(route, verdict),
+        _programmed(route, reports),
+        *_partially_invalid(verdict),
+    ]
+    return [*parts, _ready(parts)]
+
+
+def news(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Finding]:
+    """What is wrong `after` and was not `before` in the same words; Ready only sums up."""
+    known = {(c["type"], c["reason"], c["message"]) for c in before.get("conditions", ())}
+    for condition in after["conditions"]:
+        finding = msgspec.convert(condition, Finding)
+        if (
+            finding.type != "Ready"
+            and not _well(finding)
+            and finding.reason != "Pending"
+            and (finding.type, finding.reason, finding.message) not in known
+        ):
+            yield finding
+
+
+def _accepted(route: RouteObject) -> Finding:
+    if not route.mistakes:
+        return Finding("Accepted", "True", "Accepted", "The route is valid.")
+    more = len(route.mistakes) - _SHOWN_MISTAKES
+    text = "; ".join(route.mistakes[:_SHOWN_MISTAKES]) + (f"; and {more} more" if more > 0 else "")
+    return Finding("Accepted", "False", "UnsupportedValue", text)
+
+
+def _resolved(route: RouteObject, verdict: Verdict) -> Finding:
+    name = "ResolvedRefs"
+    if route.mistakes:
+        return Finding(name, "Unknown", "Pending", "Waits for the mistakes to be corrected.")
+    if verdict.missing_ports:
+        return Finding(name, "False", "BackendNotFound", "; ".join(verdict.missing_ports))
+    if verdict.pods:
+        return Finding(name, "True", "ResolvedRefs", f"Found in {_pods(len(verdict.pods))}.")
+    if verdict.starting:
+        return Finding(name, "False", "Pending", f"{_pods(verdict.starting)} still starting.")
+    return Finding(
+        name,
+        "False",
+        "NoMatchingPods",
+        f"No pod of namespace {route.namespace} matches spec.selector and has the label "
+        f"{contract.INJECT_LABEL}=true: compare both with the labels of the pods "
+        f"(kubectl get pods -n {route.namespace} --show-labels).",
+    )
+
+
+def _programmed(route: RouteObject, reports: Sequence[PodReport]) -> Finding:
+    name = "Programmed"
+    if route.mistakes:
+        return Finding(name, "False", "Invalid", "A route with mistakes is given to no pod.")
+    if not reports:
+        return Finding(name, "False", "Pending", "There is no pod to program.")
+    count = sum(report.programmed for report in reports)
+    summary = f"{count} of {_pods(len(reports))} serve generation {route.generation}"
+    if count == len(reports):
+        return Finding(name, "True", "Programmed", f"{summary}.")
+    failing = [f"{report.name}: {report.failure}" for report in reports if report.failure]
+    if not failing:
+        return Finding(name, "False", "Pending", f"{summary}, the others are being programmed.")
+    more = f"; and {len(failing) - NAMED_PODS} more" if len(failing) > NAMED_PODS else ""
+    text = "; ".join(failing[:NAMED_PODS])
+    return Finding(name, "False", "PodsNotProgrammed", f"{summary}. Failing: {text}{more}.")
+
+
+def _partially_invalid(verdict: Verdict) -> Iterator[Finding]:
+    if verdict.lost:
+        yield Finding("PartiallyInvalid", "True", "Conflicted", "; ".join(verdict.lost))
+
+
+def _ready(parts: Sequence[Finding]) -> Finding:
+    for part in parts:
+        if not _well(part):
+            return Finding("Ready", "False", part.reason, part.message)
+    return Finding("Ready", "True", "Ready", parts[-1].message)
+
+
+def _well(finding: Finding) -> bool:
+    return (finding.status == "True") != (finding.type == "PartiallyInvalid")
+
+
+def _pods(count: int) -> str:
+    return "1 pod" if count == 1 else f"{count} pods"
+
+
+def _condition(finding: Finding, generation: int, before: Mapping[str, Any], now: str) -> Json:
+    """The condition; its time is that of the last change of its status, as Kubernetes wants it."""
+    since = now
+    for earlier in before.get("conditions", ()):
+        if earlier.get("type") == finding.type and earlier.get("status") == finding.status:
+            since = earlier.get("lastTransitionTime", now)
+    return {
+        "type": finding.type,
+        "status": finding.status,
+        "observedGeneration": generation,
+        "lastTransitionTime": since,
+        "reason": finding.reason,
+        "message": finding.message,
+    }

@@ -1,0 +1,97 @@
+"""What the leader does: plan each namespace that changed, have the tables pushed, write the status.
+
+The way of a change is short and always the same: index -> plan -> push -> status. A burst of
+events becomes one planning, by a pause that nobody notices.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Final
+
+from wsroute_operator import conditions, metrics
+from wsroute_operator.index import Index
+from wsroute_operator.keys import Keyring
+from wsroute_operator.kube import Kube
+from wsroute_operator.leader import Lease
+from wsroute_operator.objects import Json, Pod, RouteObject
+from wsroute_operator.plan import Plan, Verdict, plan
+from wsroute_operator.push import Pusher
+from wsroute_operator.status import StatusWriter, View
+
+_COALESCE: Final = 0.02
+_NO_PLAN: Final = Plan(tables={}, verdicts={})
+
+
+class Control:
+    """One leadership, from its first plan to its end."""
+
+    def __init__(self, *, index: Index, kube: Kube, keyring: Keyring, lease: Lease) -> None:
+        self._index = index
+        self._plans: dict[str, Plan] = {}
+        self._writer = StatusWriter(kube, self._look)
+        self._pusher = Pusher(
+            epoch=lease.epoch,
+            keyring=keyring,
+            changed=self._pushed,
+            still_leading=lease.still_leading,
+        )
+
+    async def run(self) -> None:
+        """Lead until cancelled."""
+        try:
+            await self._index.complete.wait()
+            self._index.mark_all()
+            while True:
+                await self._index.changed.wait()
+                await asyncio.sleep(_COALESCE)
+                for namespace in self._index.take_dirty():
+                    self._replan(namespace)
+                    await asyncio.sleep(0)
+        finally:
+            self._writer.close()
+            await self._pusher.close()
+
+    def _replan(self, namespace: str) -> None:
+        objects = self._index.namespace(namespace)
+        earlier = self._plans.pop(namespace, _NO_PLAN)
+        with metrics.PLAN_SECONDS.time():
+            planned = plan(namespace, objects.routes.values(), objects.pods.values())
+        if planned != _NO_PLAN:
+            self._plans[namespace] = planned
+        self._pusher.want(
+            namespace, {uid: (objects.pods[uid], table) for uid, table in planned.tables.items()}
+        )
+        for uid in earlier.verdicts.keys() - planned.verdicts.keys():
+            self._writer.forget(uid)
+        for uid, verdict in planned.verdicts.items():
+            if verdict != earlier.verdicts.get(uid):
+                self._writer.touch(namespace, uid)
+
+    def _pushed(self, pod: Pod) -> None:
+        if (delivery := self._pusher.delivery(pod)) is not None:
+            for uid in delivery.wanted.generations:
+                self._writer.touch(pod.namespace, uid)
+
+    def _look(self, namespace: str, uid: str) -> View | None:
+        route = self._index.namespace(namespace).routes.get(uid)
+        verdict = self._plans.get(namespace, _NO_PLAN).verdicts.get(uid)
+        if route is None or verdict is None:
+            return None
+        reports = [
+            conditions.report(route, pod, self._pusher.delivery(pod)) for pod in verdict.pods
+        ]
+        return View(
+            route=route,
+            version=self._index.version("routes", uid),
+            settled=conditions.settled(reports),
+            status=lambda before: _status(route, verdict, reports, before),
+        )
+
+
+def _status(
+    route: RouteObject, verdict: Verdict, reports: list[conditions.PodReport], before: Json
+) -> Json:
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return conditions.status(route, verdict, reports, before=before, now=now)

@@ -1,0 +1,59 @@
+"""What kopf calls: one handler for routes, one for pods. Both only pass on what they saw.
+
+Nothing is returned and nothing is patched, so kopf writes nothing to users' objects: no finalizer,
+no annotation. `on.event` is not retried, so the handlers do nothing that could fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import kopf
+
+from wsroute_api import contract
+from wsroute_operator import metrics
+from wsroute_operator.index import Kind
+from wsroute_operator.objects import (
+    Pod,
+    RouteObject,
+    pod_from_object,
+    route_from_raw,
+    version_of,
+)
+
+Feed = Callable[[Kind, str, RouteObject | Pod | None, int], None]
+"""Takes an event: kind, UID, the object or None when it has gone, and its version."""
+
+
+def registry(feed: Feed) -> kopf.OperatorRegistry:
+    """The handlers, which give what they see to `feed`; it is called in kopf's own thread."""
+    handlers = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=handlers)
+    async def login(settings: kopf.OperatorSettings, **_: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(
+            settings=settings
+        )
+
+    @kopf.on.event(contract.GROUP, contract.VERSION, contract.PLURAL, registry=handlers)
+    async def route(event: kopf.RawEvent, **_: Any) -> None:
+        _pass_on("routes", event, route_from_raw, feed)
+
+    @kopf.on.event("v1", "pods", registry=handlers)
+    async def pod(event: kopf.RawEvent, **_: Any) -> None:
+        _pass_on("pods", event, pod_from_object, feed)
+
+    return handlers
+
+
+def _pass_on(
+    kind: Kind,
+    event: kopf.RawEvent,
+    reduce: Callable[[dict[str, Any]], RouteObject | Pod],
+    feed: Feed,
+) -> None:
+    metrics.EVENTS.labels(kind=kind).inc()
+    obj: dict[str, Any] = dict(event["object"])
+    gone = event["type"] == "DELETED"
+    feed(kind, obj["metadata"]["uid"], None if gone else reduce(obj), version_of(obj))

@@ -1,0 +1,176 @@
+"""The API server as the operator's own parts use it: status, Events, Secrets and lists.
+
+Objects stay plain dicts wherever they are a user's: a model would drop the fields it does not
+know. Every request is bounded in time. What fails raises `KubeError`, whatever the layer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final
+
+import aiohttp
+from kubernetes.aio import client, config
+
+from wsroute_api import contract
+from wsroute_operator.index import Kind
+from wsroute_operator.objects import Json, RouteObject, version_of
+
+FIELD_MANAGER: Final = "wsroute"
+TIMEOUT: Final = 10.0
+"""Seconds for one request to the API server."""
+SELECTOR: Final = f"{contract.INJECT_LABEL}=true"
+"""The pods that concern the operator."""
+
+_PAGE: Final = 500
+_METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+class KubeError(Exception):
+    """A request to the API server did not succeed; it may, later."""
+
+
+class NotFoundError(KubeError):
+    """The object is not there (any more)."""
+
+
+class ConflictError(KubeError):
+    """The object is there already, or is another one."""
+
+
+@asynccontextmanager
+async def connect() -> AsyncIterator[client.ApiClient]:
+    """A client with the service account's credentials, or, outside of a cluster, kubectl's."""
+    configuration = client.Configuration()
+    if "KUBERNETES_SERVICE_HOST" in os.environ:
+        config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
+    else:
+        await config.load_kube_config(  # type: ignore[no-untyped-call]
+            client_configuration=configuration
+        )
+    async with client.ApiClient(configuration) as api:
+        yield api
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn what the client and its transport raise into `KubeError`."""
+    try:
+        yield
+    except client.ApiException as error:
+        kind = {404: NotFoundError, 409: ConflictError}.get(error.status, KubeError)
+        raise kind(_message(error)) from error
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        raise KubeError(str(error) or type(error).__name__) from error
+
+
+def _message(error: client.ApiException) -> str:
+    """The API server's own words."""
+    try:
+        return str(json.loads(error.body or "")["message"])
+    except (TypeError, ValueError, KeyError):
+        return f"{error.status} {error.reason}"
+
+
+class Kube:
+    """The requests that the operator makes beside its watches."""
+
+    def __init__(self, api: client.ApiClient, namespace: str) -> None:
+        """`namespace` is the operator's own."""
+        self.api = api
+        self.namespace = namespace
+        self._core = client.CoreV1Api(api)
+        self._custom = client.CustomObjectsApi(api)
+        self._events = client.EventsV1Api(api)
+
+    async def apply_status(self, route: RouteObject, status: Json) -> int:
+        """Make `status` the route's and return its new version; ConflictError if it was replaced.
+
+        The UID is a precondition: a route that has the name of an earlier one keeps its own.
+        """
+        with translated():
+            applied: Any = await self._custom.patch_namespaced_custom_object_status(
+                contract.GROUP,
+                contract.VERSION,
+                route.namespace,
+                contract.PLURAL,
+                route.name,
+                {
+                    "apiVersion": contract.API_VERSION,
+                    "kind": contract.KIND,
+                    "metadata": {
+                        "name": route.name,
+                        "namespace": route.namespace,
+                        "uid": route.uid,
+                    },
+                    "status": status,
+                },
+                field_manager=FIELD_MANAGER,
+                force=True,
+                _content_type="application/apply-patch+yaml",
+                _request_timeout=TIMEOUT,
+            )
+        return version_of(applied)
+
+    async def create_event(self, namespace: str, event: Json) -> None:
+        """Post an Event; ConflictError if one of its name is there."""
+        with translated():
+            await self._events.create_namespaced_event(
+                namespace, client.EventsV1Event.model_validate(event), _request_timeout=TIMEOUT
+            )
+
+    async def secret(self, name: str) -> dict[str, str] | None:
+        """The data of a Secret of the operator's namespace, each value in base64."""
+        try:
+            with translated():
+                secret = await self._core.read_namespaced_secret(
+                    name, self.namespace, _request_timeout=TIMEOUT
+                )
+        except NotFoundError:
+            return None
+        return {key: str(value) for key, value in (secret.data or {}).items()}
+
+    async def create_secret(self, name: str, data: dict[str, str]) -> None:
+        """Make a Secret in the operator's namespace; ConflictError if it is there."""
+        body = client.V1Secret(metadata=client.V1ObjectMeta(name=name), data={**data})
+        with translated():
+            await self._core.create_namespaced_secret(
+                self.namespace, body, _request_timeout=TIMEOUT
+            )
+
+    async def versions(self, kind: Kind) -> dict[str, int]:
+        """Version by UID of all objects of a kind, from one consistent list."""
+        found: dict[str, int] = {}
+        token: str | None = None
+        while True:
+            page = await self._page(kind, token)
+            for item in page["items"]:
+                found[item["metadata"]["uid"]] = version_of(item)
+            token = page["metadata"].get("continue")
+            if not token:
+                return found
+
+    async def _page(self, kind: Kind, token: str | None) -> Json:
+        options: Json = {
+            "limit": _PAGE,
+            "_continue": token,
+            "_headers": {"Accept": _METADATA_ONLY},
+            "_request_timeout": TIMEOUT,
+        }
+        with translated():
+            if kind == "pods":
+                response = await self._core.list_pod_for_all_namespaces_without_preload_content(
+                    label_selector=SELECTOR, **options
+                )
+            else:
+                response = await self._custom.list_cluster_custom_object_without_preload_content(
+                    contract.GROUP, contract.VERSION, contract.PLURAL, **options
+                )
+            body = await response.read()
+        if response.status != 200:
+            raise KubeError(f"list of {kind}: HTTP status {response.status}")
+        page: Json = json.loads(body)
+        return page

@@ -1,0 +1,185 @@
+"""Writes the status of routes, and Events for what went wrong with them.
+
+- One writer: the leader, by server-side apply, as the only manager of these fields.
+- A change is written when the pushes it led to have an outcome, so that one write tells it all,
+  or after a second without.
+- At most one write a second for each route; what is equal to the status at hand is not written.
+- An Event has a name made of what it says. The API server refuses a second one of the same name,
+  so a mistake is told once however often it is found and by whichever replica.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from wsroute_api import contract
+from wsroute_operator import log, metrics
+from wsroute_operator.conditions import Finding, news
+from wsroute_operator.kube import FIELD_MANAGER, ConflictError, Kube, KubeError, NotFoundError
+from wsroute_operator.objects import Json, RouteObject
+
+_INTERVAL: Final = 1.0
+_PATIENCE: Final = 1.0
+_COALESCE: Final = 0.02
+_CONCURRENCY: Final = 16
+_LONGEST_PAUSE: Final = 30.0
+_NOTE_LIMIT: Final = 1024
+
+
+class View(msgspec.Struct, frozen=True):
+    """What a route's status should be, seen now."""
+
+    route: RouteObject
+    version: int
+    """The version in which `route` was read."""
+    settled: bool
+    """Whether no push is under way that would change it."""
+    status: Callable[[Json], Json]
+    """The status, given the one before."""
+
+
+Look = Callable[[str, str], View | None]
+"""Sees a route, by namespace and UID; None when it has gone."""
+
+
+class StatusWriter:
+    """The statuses of all routes."""
+
+    def __init__(self, kube: Kube, look: Look) -> None:
+        self._kube = kube
+        self._look = look
+        self._slots = asyncio.Semaphore(_CONCURRENCY)
+        self._scribes: dict[str, _Scribe] = {}
+
+    def touch(self, namespace: str, uid: str) -> None:
+        """Something has happened that may change the status of a route."""
+        scribe = self._scribes.get(uid)
+        if scribe is None:
+            look = lambda: self._look(namespace, uid)  # noqa: E731 - bound to this route
+            scribe = self._scribes[uid] = _Scribe(look, self._kube, self._slots)
+        scribe.touch()
+
+    def forget(self, uid: str) -> None:
+        """A route has gone."""
+        if (scribe := self._scribes.pop(uid, None)) is not None:
+            scribe.stop()
+
+    def close(self) -> None:
+        """Write no more."""
+        for uid in list(self._scribes):
+            self.forget(uid)
+
+
+class _Scribe:
+    """Writes one route's status, by a task that exists while there may be something to write."""
+
+    def __init__(
+        self, look: Callable[[], View | None], kube: Kube, slots: asyncio.Semaphore
+    ) -> None:
+        self._look = look
+        self._kube = kube
+        self._slots = slots
+        self._touched = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._written: tuple[int, Json] = (0, {})
+
+    def touch(self) -> None:
+        self._touched.set()
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run())
+
+    def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        pause = _INTERVAL
+        while self._touched.is_set():
+            view = await self._settled()
+            if view is None:
+                return
+            try:
+                wrote = await self._write(view)
+            except (NotFoundError, ConflictError):
+                metrics.STATUS_WRITES.labels(outcome="gone").inc()
+                return
+            except KubeError as error:
+                metrics.STATUS_WRITES.labels(outcome="failed").inc()
+                log.warning("status_not_written", route=view.route.key, error=str(error))
+                self._touched.set()
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            else:
+                pause = _INTERVAL if wrote else _COALESCE
+            await asyncio.sleep(pause)
+
+    async def _settled(self) -> View | None:
+        """What to write, once the pushes have an outcome or have taken too long for waiting."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            self._touched.clear()
+            view = self._look()
+            left = deadline - time.monotonic()
+            if view is None or view.settled or left <= 0:
+                return view
+            try:
+                async with asyncio.timeout(left):
+                    await self._touched.wait()
+                    await asyncio.sleep(_COALESCE)
+            except TimeoutError:
+                continue
+
+    async def _write(self, view: View) -> bool:
+        """Write what differs from the latest status that is known; whether anything did."""
+        version, written = self._written
+        before = view.route.status if view.version > version else written
+        status = view.status(before)
+        if status == before:
+            return False
+        async with self._slots:
+            self._written = (await self._kube.apply_status(view.route, status), status)
+        metrics.STATUS_WRITES.labels(outcome="written").inc()
+        for finding in news(before, status):
+            await self._tell(view.route, finding)
+        return True
+
+    async def _tell(self, route: RouteObject, finding: Finding) -> None:
+        try:
+            await self._kube.create_event(route.namespace, event(route, finding))
+        except ConflictError:
+            return
+        except KubeError as error:
+            log.warning("event_not_created", route=route.key, error=str(error))
+
+
+def event(route: RouteObject, finding: Finding) -> dict[str, Any]:
+    """The Event that tells `finding` of `route`."""
+    said = "\n".join((route.uid, finding.type, finding.reason, finding.message))
+    return {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {
+            "name": f"{route.name[:200]}.{hashlib.sha256(said.encode()).hexdigest()[:16]}",
+            "namespace": route.namespace,
+        },
+        "eventTime": datetime.now(UTC).isoformat(timespec="microseconds"),
+        "type": "Warning",
+        "reason": finding.reason,
+        "action": "Program",
+        "note": finding.message[:_NOTE_LIMIT],
+        "regarding": {
+            "apiVersion": contract.API_VERSION,
+            "kind": contract.KIND,
+            "namespace": route.namespace,
+            "name": route.name,
+            "uid": route.uid,
+        },
+        "reportingController": f"{contract.GROUP}/operator",
+        "reportingInstance": FIELD_MANAGER,
+    }
