@@ -62,6 +62,11 @@ class Exchange:
         return not self._request._message.should_close
 
     @property
+    def wants_upgrade(self) -> bool:
+        """Whether aiohttp's parser took it for a request to upgrade to WebSocket."""
+        return bool(self._request._message.upgrade)
+
+    @property
     def has_body(self) -> bool:
         """Whether a body follows the head."""
         return self._request.body_exists

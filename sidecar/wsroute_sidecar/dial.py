@@ -98,11 +98,17 @@ async def call(loop: asyncio.AbstractEventLoop, dial: Dial, judge: Judge) -> Cal
                 caller.transport.abort()
                 raise
     except TimeoutError as error:
-        raise DialError(504, f"the backend did not answer within {dial.timeout:g} s") from error
+        raise DialError(
+            504, "backend_timeout", f"the backend did not answer within {dial.timeout:g} s"
+        ) from error
     except BadAnswer as error:
-        raise DialError(502, f"the backend's answer is not acceptable: {error}") from error
+        raise DialError(
+            502, "backend_answer", f"the backend's answer is not acceptable: {error}"
+        ) from error
     except OSError as error:
-        raise DialError(502, f"the backend on port {dial.port} refused: {error}") from error
+        raise DialError(
+            502, "backend_unreachable", f"the backend on port {dial.port} refused: {error}"
+        ) from error
 
 
 async def _converse(caller: _Caller, dial: Dial, judge: Judge) -> Called | Refused:

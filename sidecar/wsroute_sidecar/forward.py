@@ -24,6 +24,7 @@ from wsroute_sidecar.handshake import (
     verdict,
 )
 from wsroute_sidecar.headers import Client, Fields
+from wsroute_sidecar.metrics import Metrics
 from wsroute_sidecar.policy import Policy, location, new_target, origin_allowed
 from wsroute_sidecar.relay import AsyncioEngine
 from wsroute_sidecar.relay_types import Dial, DialError, End, Tunnel
@@ -53,17 +54,20 @@ class Forwarder:
 
     def __init__(
         self,
+        *,
         settings: Settings,
         live: Live,
         tunnels: Tunnels,
         engine: AsyncioEngine,
         backend: plain.Backend,
+        metrics: Metrics,
     ) -> None:
         self._settings: Final = settings
         self._live: Final = live
         self._tunnels: Final = tunnels
         self._engine: Final = engine
         self._backend: Final = backend
+        self._metrics: Final = metrics
         self._identity: Final = f"wsroute-{secrets.token_hex(4)}".encode()
 
     async def __call__(self, exchange: Exchange) -> Finished:
@@ -71,8 +75,11 @@ class Forwarder:
         try:
             outcome = await self._handle(exchange)
         except DialError as error:
-            outcome = Refusal(error.status, str(error), close=error.status != 502)
+            outcome = Refusal(error.status, str(error), cause=error.cause)
         if isinstance(outcome, Refusal):
+            self._metrics.refused(outcome.status)
+            if exchange.wants_upgrade:
+                self._metrics.handshake_failed(outcome.cause)
             _refused(client=exchange.peer, status=outcome.status, why=outcome.why)
             return await refuse(exchange, outcome)
         return outcome
@@ -82,12 +89,20 @@ class Forwarder:
         if isinstance(head, Refusal):
             return head
         if headers.is_loop(head, self._identity):
-            return Refusal(508, "this request has been here before: its backend sends it back")
+            return Refusal(
+                508, "this request has been here before: its backend sends it back", cause="loop"
+            )
         upgrade = upgrade_request(head, exchange.version, has_body=exchange.has_body)
         if isinstance(upgrade, Refusal):
             return upgrade
         if self._live.table is None:
-            return Refusal(503, "no routes have arrived yet", (("Retry-After", "1"),), close=False)
+            return Refusal(
+                503,
+                "no routes have arrived yet",
+                (("Retry-After", "1"),),
+                close=False,
+                cause="no_routes_yet",
+            )
         found = _match(self._live.table, head, upgrade)
         if isinstance(found, Refusal):
             return found
@@ -98,7 +113,7 @@ class Forwarder:
         if policy.redirect is not None:
             to = location(candidate, policy.redirect, head, sender.scheme)
             status = policy.redirect.status_code
-            return Refusal(status, f"see {to}", (("Location", to),), close=False)
+            return Refusal(status, f"see {to}", (("Location", to),), close=False, cause="redirect")
         routed = _Routed(exchange, head, candidate, policy, sender)
         if upgrade is None:
             return await self._plain(routed)
@@ -112,7 +127,8 @@ class Forwarder:
                 "this address speaks WebSocket only",
                 (("Upgrade", "websocket"), ("Connection", "Upgrade")),
             )
-        return await self._backend.forward(
+        begun = self._engine.time()
+        answered = await self._backend.forward(
             routed.exchange,
             port=policy.port,
             target=routed.target(),
@@ -120,15 +136,21 @@ class Forwarder:
             modifier=policy.response_headers,
             limit=policy.request,
         )
+        self._metrics.request(policy, answered.status, self._engine.time() - begun)
+        return answered
 
     async def _tunnel(self, routed: _Routed, upgrade: Upgrade) -> Finished | Refusal:
         policy = routed.policy
         if policy.upgrade == "Disabled":
-            return Refusal(403, "this address does not speak WebSocket", close=False)
+            return Refusal(
+                403, "this address does not speak WebSocket", close=False, cause="upgrade_disabled"
+            )
         origins = values(routed.head.headers, b"origin")
         origin = origins[0].decode() if len(origins) == 1 else None
         if len(origins) > 1 or not origin_allowed(policy, origin):
-            return Refusal(403, f"origin {origin or 'null'} may not open a WebSocket here")
+            return Refusal(
+                403, f"origin {origin or 'null'} may not open a WebSocket here", cause="origin"
+            )
         record = self._tunnels.admit(policy, routed.sender.address)
         if isinstance(record, Refusal):
             return record
@@ -164,6 +186,7 @@ class Forwarder:
 
         opened = await self._engine.open(exchange, dial, judge, limits(policy), ended)
         if isinstance(opened, Refused):
+            self._metrics.handshake_failed("backend_refused")
             return await plain.refused(exchange, opened, modifier)
         self._tunnels.opened(record, opened, subprotocol)
         return Finished(keep_alive=False, status=101)
@@ -194,9 +217,15 @@ def _match(
     )
     found = table.find(facts)
     if found is None:
-        return Refusal(404, f"no route is for {head.hostname}{head.path}", close=False)
+        return Refusal(
+            404, f"no route is for {head.hostname}{head.path}", close=False, cause="no_route"
+        )
     if isinstance(found, Ambiguous):
-        return Refusal(400, "the path can be read in several ways that belong to different routes")
+        return Refusal(
+            400,
+            "the path can be read in several ways that belong to different routes",
+            cause="ambiguous",
+        )
     return found
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from wsroute_sidecar.metrics import Metrics
 from wsroute_sidecar.routes import Live
 from wsroute_sidecar.tunnels import Tunnels
 
 
-def application(live: Live, tunnels: Tunnels) -> web.Application:
+def application(live: Live, tunnels: Tunnels, counted: Metrics) -> web.Application:
     """`/healthz`: the process lives. `/readyz`: it has routes, and is not being drained."""
 
     async def healthz(_: web.Request) -> web.Response:
@@ -22,12 +23,18 @@ def application(live: Live, tunnels: Tunnels) -> web.Application:
         return web.Response(text="ok\n")
 
     async def metrics(_: web.Request) -> web.Response:
-        text = (
-            "# HELP wsroute_tunnels_open Tunnels that are open now.\n"
-            "# TYPE wsroute_tunnels_open gauge\n"
-            f"wsroute_tunnels_open {len(tunnels)}\n"
-        )
-        return web.Response(text=text)
+        living = [
+            (record.policy, record.tunnel.stats())
+            for record in tunnels
+            if record.tunnel is not None
+        ]
+        table = live.table
+        gauges = {
+            "wsroute_routes": 0 if table is None else len(table.routes),
+            "wsroute_draining": int(tunnels.draining),
+        }
+        text = counted.render(living, gauges)
+        return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4"})
 
     app = web.Application()
     app.router.add_get("/healthz", healthz)

@@ -80,8 +80,12 @@ class Backend:
                 exchange.abort()
                 return Finished(keep_alive=False)
             if isinstance(error, TimeoutError):
-                raise DialError(504, f"no response within {limit:g} s") from error
-            raise DialError(502, f"the backend on port {port} failed: {error}") from error
+                raise DialError(
+                    504, "backend_timeout", f"no response within {limit:g} s"
+                ) from error
+            raise DialError(
+                502, "backend_unreachable", f"the backend on port {port} failed: {error}"
+            ) from error
 
 
 async def refused(exchange: Exchange, answer: Refused, modifier: Modifier) -> Finished:
@@ -90,7 +94,9 @@ async def refused(exchange: Exchange, answer: Refused, modifier: Modifier) -> Fi
         status, fields, body = await response_body(answer.transport, answer.early)
         return await _answer(exchange, status, fields, body, modifier, close=True)
     except aiohttp.ClientError as error:
-        raise DialError(502, f"the backend's answer is not acceptable: {error}") from error
+        raise DialError(
+            502, "backend_answer", f"the backend's answer is not acceptable: {error}"
+        ) from error
     finally:
         answer.transport.abort()
 

@@ -109,11 +109,13 @@ class DialError(Exception):
 
     Attributes:
         status: What the client gets: 502 or 504.
+        cause: backend_unreachable, backend_answer or backend_timeout.
     """
 
-    def __init__(self, status: int, why: str) -> None:
+    def __init__(self, status: int, cause: str, why: str) -> None:
         super().__init__(why)
         self.status = status
+        self.cause = cause
 
 
 Ended = Callable[[Tunnel, End], None]

@@ -18,6 +18,7 @@ from wsroute_sidecar.admin import Snapshots
 from wsroute_sidecar.config import Address, Settings
 from wsroute_sidecar.drain import Drainer
 from wsroute_sidecar.forward import Forwarder
+from wsroute_sidecar.metrics import Metrics
 from wsroute_sidecar.plain import Backend
 from wsroute_sidecar.relay import AsyncioEngine
 from wsroute_sidecar.routes import Live
@@ -42,18 +43,27 @@ async def run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     engine = AsyncioEngine(loop)
     live = Live()
-    tunnels = Tunnels(engine.time, capacity())
+    metrics = Metrics()
+    tunnels = Tunnels(engine.time, capacity(), metrics)
     drainer = Drainer(tunnels)
     serving = Serving(live, drainer)
     backend = Backend(settings.backend_host)
-    server = Server(Forwarder(settings, live, tunnels, engine, backend))
+    forward = Forwarder(
+        settings=settings,
+        live=live,
+        tunnels=tunnels,
+        engine=engine,
+        backend=backend,
+        metrics=metrics,
+    )
+    server = Server(forward)
     stop = _stop_signals(loop)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(backend.close)
         stack.push_async_callback(server.shutdown, 1.0)
         await stack.enter_async_context(_routes(settings, serving))
         await stack.enter_async_context(
-            _http(health.application(live, tunnels), settings.metrics, "metrics")
+            _http(health.application(live, tunnels, metrics), settings.metrics, "metrics")
         )
         await stack.enter_async_context(
             _control(control.application(live, tunnels, drainer), settings)

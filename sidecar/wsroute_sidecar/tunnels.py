@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from wsroute_sidecar import log
+from wsroute_sidecar.metrics import Metrics
 from wsroute_sidecar.policy import Policy
 from wsroute_sidecar.relay_types import End, Limits, Tunnel
 from wsroute_sidecar.requests import Refusal
@@ -71,11 +72,12 @@ class _Bucket(msgspec.Struct):
 class Tunnels:
     """The registry. `time` is the engine's clock, in seconds."""
 
-    def __init__(self, time: Callable[[], float], capacity: int) -> None:
+    def __init__(self, time: Callable[[], float], capacity: int, metrics: Metrics) -> None:
         self.time: Final = time
         self.capacity: Final = capacity
         self.ended: Final[deque[Ended]] = deque(maxlen=_REMEMBERED)
         self.draining = False
+        self._metrics: Final = metrics
         self._records: dict[str, Record] = {}
         self._by_rule: Counter[tuple[str, str]] = Counter()
         self._by_client: Counter[tuple[str, str, str]] = Counter()
@@ -95,17 +97,27 @@ class Tunnels:
     def admit(self, policy: Policy, client: str) -> Record | Refusal:
         """Count a tunnel in before its backend is called, or say why it may not begin."""
         if self.draining:
-            return _busy(503, "this pod is being drained")
+            return _busy(503, "draining", "this pod is being drained")
         if len(self._records) >= self.capacity:
-            return _busy(503, f"this sidecar holds its {self.capacity} connections already")
+            return _busy(
+                503, "capacity", f"this sidecar holds its {self.capacity} connections already"
+            )
         rule = (policy.key, policy.rule)
         if policy.max_connections is not None and self._by_rule[rule] >= policy.max_connections:
-            return _busy(503, f"the rule holds its {policy.max_connections} connections already")
+            return _busy(
+                503,
+                "max_connections",
+                f"the rule holds its {policy.max_connections} connections already",
+            )
         of_client = self._by_client[*rule, client]
         if policy.max_per_client is not None and of_client >= policy.max_per_client:
-            return _busy(429, f"the client holds its {policy.max_per_client} connections already")
+            return _busy(
+                429,
+                "max_per_client",
+                f"the client holds its {policy.max_per_client} connections already",
+            )
         if policy.handshake_rate is not None and not self._take_token(rule, policy.handshake_rate):
-            return _busy(429, f"more than {policy.handshake_rate} handshakes a second")
+            return _busy(429, "rate", f"more than {policy.handshake_rate} handshakes a second")
         record = Record(new_id(), policy, client)
         self._records[record.id] = record
         self._by_rule[rule] += 1
@@ -135,6 +147,7 @@ class Tunnels:
         """The backend has agreed."""
         record.tunnel = tunnel
         record.subprotocol = subprotocol
+        self._metrics.tunnel_opened(record.policy)
         log.info("tunnel_opened", **_facts(record), subprotocol=subprotocol)
 
     def closed(self, record: Record, tunnel: Tunnel, end: End) -> None:
@@ -144,6 +157,7 @@ class Tunnels:
         policy = record.policy
         self.ended.append(Ended(record.id, policy.key, policy.rule, record.client, end, age, now))
         self.release(record)
+        self._metrics.tunnel_ended(policy, end, stats, age)
         log.info(
             "tunnel_ended",
             **_facts(record),
@@ -163,10 +177,10 @@ class Tunnels:
         self._empty = callback
 
 
-def _busy(status: int, why: str) -> Refusal:
+def _busy(status: int, cause: str, why: str) -> Refusal:
     """A refusal that passes: the client may try again, and not all at once."""
     seconds = random.randint(1, 5)  # noqa: S311 - spreads load
-    return Refusal(status, why, (("Retry-After", str(seconds)),), close=False)
+    return Refusal(status, why, (("Retry-After", str(seconds)),), close=False, cause=cause)
 
 
 def _decrement(counter: Counter[_Key], key: _Key) -> None:

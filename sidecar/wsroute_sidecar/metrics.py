@@ -1,0 +1,199 @@
+"""What Prometheus sees: tunnels apart from plain HTTP, with bounded labels.
+
+Labels are a route, a rule, and words of closed lists: never a path, a Host or a client's address.
+Counters of bytes and messages grow while a tunnel lives: what has ended is kept as a sum, what
+lives is added when it is asked for.
+"""
+
+from __future__ import annotations
+
+import bisect
+import os
+import resource
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from wsroute_sidecar.policy import Policy
+from wsroute_sidecar.relay_types import End, Stats
+
+_Labels = tuple[tuple[str, str], ...]
+
+LIFETIMES: Final = (1.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 14400.0, 43200.0, 86400.0)
+LATENCIES: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
+
+
+class _Histogram:
+    """Counts of values up to each bound, their number and their sum."""
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds: Final = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        self.counts[bisect.bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+
+class Metrics:
+    """All counters of the process."""
+
+    def __init__(self) -> None:
+        self._counters: dict[str, Counter[_Labels]] = {}
+        self._histograms: dict[str, dict[_Labels, _Histogram]] = {}
+
+    def tunnel_opened(self, policy: Policy) -> None:
+        """A handshake has been completed."""
+        self._count("wsroute_tunnels_opened_total", _route(policy))
+
+    def tunnel_ended(self, policy: Policy, end: End, stats: Stats, age: float) -> None:
+        """A tunnel is gone after `age` seconds."""
+        labels = _route(policy)
+        self._count(
+            "wsroute_tunnels_ended_total",
+            (
+                *labels,
+                ("reason", end.reason.value),
+                ("initiator", end.initiator.value),
+                ("code", _code(end.code)),
+            ),
+        )
+        self._observe("wsroute_tunnel_duration_seconds", labels, LIFETIMES, age)
+        for name, direction, amount in _traffic(stats):
+            self._count(name, (*labels, ("direction", direction)), amount)
+
+    def ponged(self, policy: Policy, side: str, seconds: float) -> None:
+        """A pong of `side` (client or backend) came after `seconds`."""
+        labels = (*_route(policy), ("side", side))
+        self._observe("wsroute_ping_rtt_seconds", labels, LATENCIES, seconds)
+
+    def handshake_failed(self, cause: str) -> None:
+        """An upgrade did not become a tunnel; `cause` is one word of forward.py."""
+        self._count("wsroute_handshakes_failed_total", (("cause", cause),))
+
+    def request(self, policy: Policy, status: int, seconds: float) -> None:
+        """A plain HTTP request was answered."""
+        labels = _route(policy)
+        code = ("code", f"{status // 100}xx" if 100 <= status < 600 else "none")
+        self._count("wsroute_http_requests_total", (*labels, code))
+        self._observe("wsroute_http_request_duration_seconds", labels, LATENCIES, seconds)
+
+    def refused(self, status: int) -> None:
+        """A request was answered by the sidecar itself."""
+        self._count("wsroute_refusals_total", (("status", str(status)),))
+
+    def render(self, live: Iterable[tuple[Policy, Stats]], gauges: Mapping[str, float]) -> str:
+        """Everything in Prometheus' text format; `live` are the tunnels that are open now."""
+        counters = {name: Counter(series) for name, series in self._counters.items()}
+        open_now: Counter[_Labels] = Counter()
+        for policy, stats in live:
+            labels = _route(policy)
+            open_now[labels] += 1
+            for name, direction, amount in _traffic(stats):
+                series = counters.setdefault(name, Counter())
+                series[*labels, ("direction", direction)] += amount
+        lines = [*_family("wsroute_tunnels_open", "gauge", open_now)]
+        for name, series in sorted(counters.items()):
+            lines += _family(name, "counter", series)
+        for name, histograms in sorted(self._histograms.items()):
+            lines += _histogram_family(name, histograms)
+        for name, value in gauges.items():
+            lines += _family(name, "gauge", {(): value})
+        lines += _process()
+        return "\n".join(lines) + "\n"
+
+    def _count(self, name: str, labels: _Labels, amount: int = 1) -> None:
+        self._counters.setdefault(name, Counter())[labels] += amount
+
+    def _observe(self, name: str, labels: _Labels, bounds: tuple[float, ...], value: float) -> None:
+        series = self._histograms.setdefault(name, {})
+        if labels not in series:
+            series[labels] = _Histogram(bounds)
+        series[labels].observe(value)
+
+
+HELP: Final = {
+    "wsroute_tunnels_open": "Tunnels that are open now.",
+    "wsroute_tunnels_opened_total": "Handshakes that became a tunnel.",
+    "wsroute_tunnels_ended_total": "Tunnels that have ended, by reason, initiator and close code.",
+    "wsroute_tunnel_duration_seconds": "How long tunnels lived.",
+    "wsroute_tunnel_bytes_total": "Bytes in tunnels; in is from the client.",
+    "wsroute_tunnel_messages_total": "WebSocket messages in tunnels; in is from the client.",
+    "wsroute_ping_rtt_seconds": "Round-trip time of the sidecar's own pings.",
+    "wsroute_handshakes_failed_total": "Upgrades that did not become a tunnel, by cause.",
+    "wsroute_http_requests_total": "Plain HTTP requests that a backend answered.",
+    "wsroute_http_request_duration_seconds": "How long plain HTTP requests took.",
+    "wsroute_refusals_total": "Requests that the sidecar answered itself, by status.",
+    "wsroute_routes": "Routes that are served.",
+    "wsroute_draining": "Whether the sidecar takes no new tunnels.",
+    "process_open_fds": "Open file descriptors.",
+    "process_max_fds": "Limit on open file descriptors.",
+    "process_resident_memory_bytes": "Resident memory.",
+    "process_cpu_seconds_total": "User and system time.",
+}
+
+
+def _route(policy: Policy) -> _Labels:
+    return (("route", policy.key), ("rule", policy.rule))
+
+
+def _traffic(stats: Stats) -> Iterator[tuple[str, str, int]]:
+    yield "wsroute_tunnel_bytes_total", "in", stats.bytes_in
+    yield "wsroute_tunnel_bytes_total", "out", stats.bytes_out
+    yield "wsroute_tunnel_messages_total", "in", stats.messages_in
+    yield "wsroute_tunnel_messages_total", "out", stats.messages_out
+
+
+def _code(code: int | None) -> str:
+    """A close code as a bounded label: applications' own codes are counted together."""
+    if code is None:
+        return "none"
+    if 1000 <= code < 1016:
+        return str(code)
+    return f"{code // 1000}xxx" if 3000 <= code < 5000 else "other"
+
+
+def _family(name: str, kind: str, series: Mapping[_Labels, float]) -> Iterator[str]:
+    yield f"# HELP {name} {HELP[name]}"
+    yield f"# TYPE {name} {kind}"
+    for labels, value in sorted(series.items()):
+        yield (
+            f"{name}{_written(labels)} {value:g}"
+            if value % 1
+            else (f"{name}{_written(labels)} {int(value)}")
+        )
+
+
+def _histogram_family(name: str, series: Mapping[_Labels, _Histogram]) -> Iterator[str]:
+    yield f"# HELP {name} {HELP[name]}"
+    yield f"# TYPE {name} histogram"
+    for labels, histogram in sorted(series.items(), key=lambda item: item[0]):
+        count = 0
+        for bound, number in zip(histogram.bounds, histogram.counts, strict=False):
+            count += number
+            yield f"{name}_bucket{_written((*labels, ('le', f'{bound:g}')))} {count}"
+        count += histogram.counts[-1]
+        yield f"{name}_bucket{_written((*labels, ('le', '+Inf')))} {count}"
+        yield f"{name}_sum{_written(labels)} {histogram.total:g}"
+        yield f"{name}_count{_written(labels)} {count}"
+
+
+def _written(labels: _Labels) -> str:
+    """Values are names of Kubernetes objects and words of ours: nothing needs escaping."""
+    return "{" + ",".join(f'{name}="{value}"' for name, value in labels) + "}" if labels else ""
+
+
+def _process() -> Iterator[str]:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    values = {
+        "process_open_fds": len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - names suffice
+        "process_max_fds": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        "process_resident_memory_bytes": pages * resource.getpagesize(),
+    }
+    for name, value in values.items():
+        yield from _family(name, "gauge", {(): value})
+    cpu = round(usage.ru_utime + usage.ru_stime, 3)
+    yield from _family("process_cpu_seconds_total", "counter", {(): cpu})
