@@ -312,14 +312,15 @@ async def test_without_a_sidecar_there_is_none_to_show(chat: Chat) -> None:
 async def test_what_the_sidecar_tells_is_passed_on_without_addresses(tmp_path: Path) -> None:
     control = tmp_path / "control.sock"
     tunnel = {"id": "c7f3", "route": "shop/chat", "rule": "rooms", "age": 12.3}
-    ended = [{"id": "b1d2", "reason": "idle", "closeCode": None}]
+    ended = {"id": "b1d2", "reason": "idle", "closeCode": None}
+    address = {"client": "192.0.2.1"}
     with running({**NO_CONTROL, "WSROUTE_CONTROL": str(control)}) as chat:
         assert (await chat.get("/sidecar"))[0] == 502
-        view = {"connections": [{**tunnel, "client": "192.0.2.1"}], "ended": ended}
+        view = {"connections": [tunnel | address], "ended": [ended | address]}
         async with sidecar_that_says(view, control):
             status, text = await chat.get("/sidecar")
     assert status == 200
-    assert json.loads(text) == {"connections": [tunnel], "ended": ended}
+    assert json.loads(text) == {"connections": [tunnel], "ended": [ended]}
 
 
 @asynccontextmanager

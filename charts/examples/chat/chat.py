@@ -53,10 +53,10 @@ class Member:
         self._transport = transport
         self._outbox: asyncio.Queue[str] = asyncio.Queue(OUTBOX)
 
-    def post(self, event: str) -> None:
+    def post(self, news: str) -> None:
         """Queue an event. A client that reads too slowly is cut off: its room never waits."""
         try:
-            self._outbox.put_nowait(event)
+            self._outbox.put_nowait(news)
         except asyncio.QueueFull:
             self._transport.abort()
 
@@ -166,8 +166,8 @@ class Chat:
             view = await tunnels(self._control)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise web.HTTPBadGateway(text=f"the sidecar does not answer: {error}\n") from error
-        for connection in view["connections"]:
-            connection.pop("client", None)
+        for tunnel in view["connections"] + view["ended"]:
+            tunnel.pop("client", None)
         return web.json_response(view)
 
     async def close(self, _: web.Application) -> None:
@@ -178,7 +178,7 @@ class Chat:
     def _room(self, name: str) -> Room:
         """The room of that name, now the latest used; the oldest empty ones beyond ROOMS go."""
         room = self._rooms.pop(name, None) or Room()
-        empty = [name for name, room in self._rooms.items() if not room.members]
+        empty = [other for other, its in self._rooms.items() if not its.members]
         for old in empty[: max(0, len(self._rooms) + 1 - ROOMS)]:
             del self._rooms[old]
         self._rooms[name] = room
