@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-PATTERN: Final = r"^([0-9]{1,5}(h|m|s|ms)){1,4}$"
+PATTERN: Final = r"^([0-9]{1,5}(h|m|s|ms)){1,4}\Z"
 """Gateway API's Duration (GEP-2257)."""
 
 _SECONDS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}

@@ -13,9 +13,9 @@ Order between matches, first difference decides (Gateway API HTTPRouteRule, exte
 A prefix is compared element by element: /ws matches /ws and /ws/a, never /wsx.
 
 What is forwarded is exactly what was matched. A path that can be read in several ways (percent
-encodings, dot segments, doubled or backward slashes) is looked up twice, as it was sent and in its
-most liberal reading; if the two belong to different matches, the request is Ambiguous and must be
-refused, so no spelling reaches a backend around the rule that was meant for it.
+encodings, dot segments, parameters, doubled or backward slashes) is looked up twice, as it was sent
+and in its most liberal reading; if the two belong to different matches, the request is Ambiguous
+and must be refused, so no spelling reaches a backend around the rule that was meant for it.
 """
 
 from __future__ import annotations
@@ -182,19 +182,19 @@ class Matcher:
             yield table
 
 
-_PLAIN_PATH: Final = re.compile(r"^(/[A-Za-z0-9_~!$&'()*+,;=:@-][A-Za-z0-9_.~!$&'()*+,;=:@-]*)*/?$")
+_PLAIN_PATH: Final = re.compile(r"(/[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9_.~!$&'()*+,=:@-]*)*/?\Z")
 
 
 def liberal_reading(path: str) -> str:
-    """`path` as the most forgiving backend would read it: decoded once, dots resolved."""
+    """`path` as the most forgiving backend reads it: decoded, without parameters, dots resolved."""
     segments: list[str] = []
     text = unquote(path, errors="surrogateescape").replace("\\", "/")
     for segment in text.split("/"):
-        name = segment.partition(";")[0] if segment.startswith(".") else segment
+        name = segment.partition(";")[0]
         if name == "..":
             segments = segments[:-1]
-        elif segment and name != ".":
-            segments.append(segment)
+        elif name not in ("", "."):
+            segments.append(name)
     trailing = "/" if segments and text.endswith(("/", "/.", "/..")) else ""
     return "/" + "/".join(segments) + trailing
 

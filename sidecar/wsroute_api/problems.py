@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -43,6 +43,9 @@ class InvalidRouteError(ValueError):
 CLOSE_CODES: Final = frozenset({1000, 1001, 1008, 1011, 1012, 1013})
 """Codes below 3000 that a proxy may send of its own accord (RFC 6455 section 7.4.1)."""
 
+BROKEN_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
+"""An encoding that stands for no character (RFC 3986 section 2.1), or for NUL."""
+
 # A proxy's own headers: a filter that touches them would undo hop-by-hop handling.
 _RESERVED_HEADERS: Final = re.compile(
     r"(?i)^(host|connection|upgrade|keep-alive|te|trailer|transfer-encoding|content-length"
@@ -50,29 +53,36 @@ _RESERVED_HEADERS: Final = re.compile(
 )
 
 CompileRegex = Callable[[str], object]
+_Part = TypeVar("_Part")
+
+
+class _Metadata(msgspec.Struct, rename="camel"):
+    name: str
+    namespace: str | None = None
+    generation: int = 1
+    creation_timestamp: str | None = None
 
 
 def route_from_object(obj: dict[str, Any]) -> Route:
     """The route in a Kubernetes object (or manifest); raises InvalidRouteError."""
-    meta = obj.get("metadata") or {}
+    meta = _part(obj, "metadata", _Metadata)
+    return Route(
+        namespace=meta.namespace or "default",
+        name=meta.name,
+        generation=meta.generation,
+        created=meta.creation_timestamp or "",
+        spec=_part(obj, "spec", RouteSpec),
+    )
+
+
+def _part(obj: dict[str, Any], name: str, kind: type[_Part]) -> _Part:
     try:
-        return Route(
-            namespace=meta.get("namespace") or "default",
-            name=meta["name"],
-            generation=meta.get("generation", 1),
-            created=meta.get("creationTimestamp") or "",
-            spec=msgspec.convert(obj.get("spec"), RouteSpec),
-        )
-    except KeyError as error:
-        raise InvalidRouteError("metadata.name: is missing") from error
-    except msgspec.ValidationError as error:
-        raise InvalidRouteError(_in_spec(str(error))) from error
-
-
-def _in_spec(message: str) -> str:
-    """Msgspec's "... - at `$.rules[0].x`" as "spec.rules[0].x: ..."."""
-    what, _, where = message.partition(" - at `$")
-    return f"spec{where.rstrip('`')}: {what[:1].lower()}{what[1:]}"
+        return msgspec.convert(obj.get(name), kind)
+    except msgspec.ValidationError as error:  # "... - at `$.rules[0].x`"
+        what, _, where = str(error).partition(" - at `$")
+        raise InvalidRouteError(
+            f"{name}{where.rstrip('`')}: {what[:1].lower()}{what[1:]}"
+        ) from error
 
 
 def problems(spec: RouteSpec, compile_regex: CompileRegex) -> list[Problem]:
@@ -130,8 +140,8 @@ def _match_problems(
         yield from _regex_problems(f"{where}.path.value", path.value, compile_regex)
     elif not path.value.startswith("/"):
         yield Problem(f"{where}.path.value", f"{path.value!r} must start with /")
-    elif path_problem := ambiguous(path.value):
-        yield Problem(f"{where}.path.value", f"{path.value!r} {path_problem}, so it never matches")
+    elif why := ambiguous(path.value) or _never_literal(path.value):
+        yield Problem(f"{where}.path.value", f"{path.value!r} {why}, so it never matches")
     for i, header in enumerate(match.headers):
         if header.type == "RegularExpression":
             at = f"{where}.headers[{i}].value"
@@ -152,8 +162,17 @@ def ambiguous(path: str) -> str | None:
         return "has a dot segment"
     if "\\" in path:
         return "has a backslash"
-    if any(ord(character) <= 0x20 or ord(character) == 0x7F for character in path):
-        return "has a space or a control character"
+    if not all("!" <= character <= "~" for character in path):
+        return "has a character that no path may have as it is, such as a space"
+    return None
+
+
+def _never_literal(path: str) -> str | None:
+    """What `matching.liberal_reading` resolves, so that no request has it in both readings."""
+    if "%" in path:
+        return "has a percent-encoding"
+    if ";" in path:
+        return "has a parameter"
     return None
 
 
@@ -213,6 +232,8 @@ def _path_modifier_problems(where: str, change: PathModifier, rule: Rule) -> Ite
             yield Problem(f"{where}.{name}", verb)
         elif value is not None and (why := ambiguous(value)):
             yield Problem(f"{where}.{name}", f"{value!r} {why}")
+        elif value is not None and BROKEN_PERCENT.search(value):
+            yield Problem(f"{where}.{name}", f"{value!r} has a broken percent-encoding")
     if change.type == "ReplacePrefixMatch" and any(
         match.path.type != "PathPrefix" for match in rule.matches
     ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-PATTERN: Final = r"^[1-9][0-9]{0,8}(Ki|Mi|Gi|k|M|G)?$"
+PATTERN: Final = r"^[1-9][0-9]{0,8}(Ki|Mi|Gi|k|M|G)?\Z"
 
 _FACTOR: Final = {
     "": 1,

@@ -1,7 +1,8 @@
-"""The CustomResourceDefinition, generated from the types.
+r"""The CustomResourceDefinition, generated from the types.
 
 msgspec gives JSON Schema; Kubernetes wants a structural schema: no references, no nulls, no
-`additionalProperties: false` (strict decoding does that), and every enum with a type.
+`additionalProperties: false` (strict decoding does that), and every enum with a type. Its patterns
+are RE2, where `$` is the end of the text: in Python that is `\Z`, as `$` admits a newline there.
 """
 
 from __future__ import annotations
@@ -85,6 +86,8 @@ def _structural(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, 
         elif name == "default":
             if isinstance(value, str | int) and not isinstance(value, bool):
                 result[name] = value
+        elif name == "pattern":
+            result[name] = value.replace(r"\Z", "$")
         elif name not in _DROPPED and value not in ([], False):
             result[name] = value
     if "enum" in result:

@@ -119,7 +119,7 @@ def _signed_by(key: VerifyKey, message: bytes, signature: bytes) -> bool:
 def _decode_key(text: str) -> bytes:
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise ValueError(f"{text!r} is not URL-safe base64") from error
     if len(raw) != 32:
         raise ValueError(f"an Ed25519 key has 32 bytes, this one {len(raw)}")

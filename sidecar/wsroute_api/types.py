@@ -40,13 +40,13 @@ def _only_with(kind: str, field: str) -> tuple[str, str]:
 
 
 # RFC 9110 section 5.6.2, the token that header names, methods and subprotocols share.
-_TOKEN = r"^[A-Za-z0-9!#$%&'*+\-.^_`|~]+$"  # noqa: S105 - a grammar, not a secret
+_TOKEN = r"^[A-Za-z0-9!#$%&'*+\-.^_`|~]+\Z"  # noqa: S105 - a grammar, not a secret
 
 Duration = Annotated[str, Meta(pattern=durations.PATTERN)]
 Size = Annotated[str, Meta(pattern=quantities.PATTERN)]
 PortNumber = Annotated[int, Meta(ge=1, le=65535)]
 PortName = Annotated[
-    str, Meta(min_length=1, max_length=15, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    str, Meta(min_length=1, max_length=15, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
 ]
 HeaderName = Annotated[str, Meta(min_length=1, max_length=256, pattern=_TOKEN)]
 HeaderValue = Annotated[str, Meta(min_length=1, max_length=4096)]
@@ -55,7 +55,7 @@ PreciseHostname = Annotated[
     Meta(
         min_length=1,
         max_length=253,
-        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z",
     ),
 ]
 Hostname = Annotated[
@@ -63,7 +63,7 @@ Hostname = Annotated[
     Meta(
         min_length=1,
         max_length=253,
-        pattern=r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+        pattern=r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z",
     ),
 ]
 AbsolutePath = Annotated[str, Meta(min_length=1, max_length=1024, pattern=r"^/")]
@@ -71,13 +71,13 @@ Origin = Annotated[
     str,
     Meta(
         max_length=300,
-        pattern=r"^(null|[a-z][a-z0-9+.\-]*://(\*\.)?[A-Za-z0-9.\-\[\]:]+)$",
+        pattern=r"^(null|[a-z][a-z0-9+.\-]*://(\*\.)?[A-Za-z0-9.\-\[\]:]+)\Z",
     ),
 ]
 
 
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
-RuleName = Annotated[str, Meta(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+RuleName = Annotated[str, Meta(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")]
 
 
 class LabelSelectorRequirement(Model, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from wsroute_sidecar import config, log
+from wsroute_sidecar import config, log, manage
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -16,16 +16,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Upgrade-aware forwarding of WebSocket and HTTP to the containers of this pod.",
     )
     config.add_flags(parser)
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    drain = commands.add_parser("drain", help="take no new tunnels, and end the live ones politely")
-    drain.add_argument("--wait", action="store_true", help="return when no tunnel is left")
-    commands.add_parser("connections", help="list live tunnels as JSON")
-    commands.add_parser("routes", help="print the routes that are served as JSON")
+    manage.add_commands(parser)
     flags = vars(parser.parse_args(argv))
     try:
         settings = config.settings(flags)
         if flags["command"] is not None:
-            return _manage(settings, flags)
+            return manage.run(settings.control, flags)
         log.setup(settings.log_level, settings.log_format)
         return _serve(settings)
     except (ValueError, OSError) as error:
@@ -42,9 +38,3 @@ def _serve(settings: config.Settings) -> int:
 
     uvloop.run(run(settings))
     return 0
-
-
-def _manage(settings: config.Settings, flags: dict[str, object]) -> int:
-    from wsroute_sidecar import manage  # noqa: PLC0415 - the server has no use for it
-
-    return manage.run(settings.control, flags)

@@ -29,9 +29,13 @@ class CloseOrder(msgspec.Struct, forbid_unknown_fields=True):
 def application(live: Live, tunnels: Tunnels, drainer: Drainer) -> web.Application:
     """The control socket's HTTP interface."""
 
-    async def connections(_: web.Request) -> web.Response:
-        now = tunnels.time()
-        live_ones = [_listed(record, now) for record in tunnels if record.tunnel is not None]
+    async def connections(request: web.Request) -> web.Response:
+        now, route = tunnels.time(), request.query.get("route")
+        live_ones = [
+            _listed(record, now)
+            for record in tunnels
+            if record.tunnel is not None and route in (None, record.policy.key)
+        ]
         ended = [_gone(item, now) for item in tunnels.ended]
         return _json({"connections": live_ones, "ended": ended})
 
