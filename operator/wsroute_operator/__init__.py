@@ -9,7 +9,7 @@ The way of a route, always down:
     handlers    what kopf calls; reduces an object (`objects`) and passes it on from `watch`,
                 which keeps kopf in a thread of its own
     index       all routes and pods by namespace; `sweep` compares it with what the API lists
-    control     the leader's loop (`leader` elects it)
+    control     the leader's loop (`leader` leads while `election`, pure, lets it)
     plan        pure: a table for each pod, a verdict on each route (`selectors`)
     push        to each pod its newest table, signed (`keys`); `delivery` knows what an answer means
     status      one writer; `conditions`, pure, knows what to say

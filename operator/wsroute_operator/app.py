@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Coroutine, Iterable
+from typing import Any
 
 from wsroute_operator import health, log, webhook
 from wsroute_operator.control import Control
 from wsroute_operator.index import Index
 from wsroute_operator.keys import KeyStore
 from wsroute_operator.kube import Kube, connect
-from wsroute_operator.leader import Lease, elect
+from wsroute_operator.leader import Leadership
 from wsroute_operator.settings import Settings
 from wsroute_operator.sweep import sweep
 from wsroute_operator.watch import watch
@@ -27,23 +29,28 @@ async def run(settings: Settings) -> None:
         kube = Kube(api, settings.namespace)
         keys = KeyStore(kube, settings.keys_secret)
 
-        async def lead(lease: Lease) -> None:
+        async def lead(leadership: Leadership) -> None:
             await keys.loaded.wait()
-            await Control(index=index, kube=kube, keyring=keys.keyring, lease=lease).run()
+            control = Control(index=index, kube=kube, keyring=keys.keyring, leadership=leadership)
+            await control.run()
 
-        async with asyncio.TaskGroup() as group:
-            parts = [
-                group.create_task(part)
-                for part in (
-                    health.serve(settings.listen, index),
-                    keys.follow(),
-                    watch(index),
-                    sweep(kube, index, settings.relist_seconds),
-                    elect(kube, settings.lease_name, settings.identity, lead),
-                    webhook.serve(settings, keys.keyring.public, api),
-                )
-            ]
-            await stop.wait()
-            log.info("stopping")
-            for part in parts:
-                part.cancel()
+        parts = [
+            health.serve(settings.listen, index),
+            keys.follow(),
+            watch(index),
+            sweep(kube, index, settings.relist_seconds),
+            Leadership(kube, settings.lease_name, settings.identity).elect(lead),
+        ]
+        if settings.sidecar_image:
+            parts.append(webhook.serve(settings, keys.keyring.public, api))
+        await _until(stop, parts)
+
+
+async def _until(stop: asyncio.Event, parts: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run all `parts` until `stop`, or until one fails; either way all have ended afterwards."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(part) for part in parts]
+        await stop.wait()
+        log.info("stopping")
+        for task in tasks:
+            task.cancel()

@@ -14,7 +14,7 @@ from wsroute_operator import conditions, metrics
 from wsroute_operator.index import Index
 from wsroute_operator.keys import Keyring
 from wsroute_operator.kube import Kube
-from wsroute_operator.leader import Lease
+from wsroute_operator.leader import Leadership
 from wsroute_operator.objects import Json, Pod, RouteObject
 from wsroute_operator.plan import Plan, Verdict, plan
 from wsroute_operator.push import Pusher
@@ -27,15 +27,17 @@ _NO_PLAN: Final = Plan(tables={}, verdicts={})
 class Control:
     """One leadership, from its first plan to its end."""
 
-    def __init__(self, *, index: Index, kube: Kube, keyring: Keyring, lease: Lease) -> None:
+    def __init__(
+        self, *, index: Index, kube: Kube, keyring: Keyring, leadership: Leadership
+    ) -> None:
         self._index = index
         self._plans: dict[str, Plan] = {}
         self._writer = StatusWriter(kube, self._look)
         self._pusher = Pusher(
-            epoch=lease.epoch,
+            epoch=leadership.epoch,
             keyring=keyring,
             changed=self._pushed,
-            still_leading=lease.still_leading,
+            still_leading=leadership.still_leading,
         )
 
     async def run(self) -> None:

@@ -25,6 +25,7 @@ TIMEOUT: Final = 10.0
 SELECTOR: Final = f"{contract.INJECT_LABEL}=true"
 """The pods that concern the operator."""
 
+_LEASES: Final = ("coordination.k8s.io", "v1", "leases")
 _PAGE: Final = 500
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
@@ -84,7 +85,6 @@ class Kube:
         self.namespace = namespace
         self._core = client.CoreV1Api(api)
         self._custom = client.CustomObjectsApi(api)
-        self._events = client.EventsV1Api(api)
 
     async def apply_status(self, route: RouteObject, status: Json) -> int:
         """Make `status` the route's and return its new version; ConflictError if it was replaced.
@@ -118,9 +118,35 @@ class Kube:
     async def create_event(self, namespace: str, event: Json) -> None:
         """Post an Event; ConflictError if one of its name is there."""
         with translated():
-            await self._events.create_namespaced_event(
-                namespace, client.EventsV1Event.model_validate(event), _request_timeout=TIMEOUT
+            await self._custom.create_namespaced_custom_object(
+                "events.k8s.io", "v1", namespace, "events", event, _request_timeout=TIMEOUT
             )
+
+    async def lease(self, name: str) -> Json | None:
+        """A Lease of the operator's namespace, or None."""
+        group, version, plural = _LEASES
+        try:
+            with translated():
+                found: Any = await self._custom.get_namespaced_custom_object(
+                    group, version, self.namespace, plural, name, _request_timeout=TIMEOUT
+                )
+        except NotFoundError:
+            return None
+        return dict(found)
+
+    async def write_lease(self, name: str, lease: Json) -> None:
+        """Write a Lease; ConflictError unless it is still of the version that `lease` has."""
+        group, version, plural = _LEASES
+        with translated():
+            if "resourceVersion" in lease["metadata"]:
+                await self._custom.replace_namespaced_custom_object(
+                    group, version, self.namespace, plural, name, lease, _request_timeout=TIMEOUT
+                )
+            else:
+                body = {**lease, "metadata": {"name": name}}
+                await self._custom.create_namespaced_custom_object(
+                    group, version, self.namespace, plural, body, _request_timeout=TIMEOUT
+                )
 
     async def secret(self, name: str) -> dict[str, str] | None:
         """The data of a Secret of the operator's namespace, each value in base64."""
@@ -147,7 +173,7 @@ class Kube:
         token: str | None = None
         while True:
             page = await self._page(kind, token)
-            for item in page["items"]:
+            for item in page["items"] or ():
                 found[item["metadata"]["uid"]] = version_of(item)
             token = page["metadata"].get("continue")
             if not token:
