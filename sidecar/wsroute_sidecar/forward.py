@@ -6,6 +6,7 @@ before the client learns of it.
 
 from __future__ import annotations
 
+import random
 import secrets
 from http import HTTPStatus
 from typing import Final, NamedTuple
@@ -25,12 +26,12 @@ from wsroute_sidecar.handshake import (
 )
 from wsroute_sidecar.headers import Client, Fields
 from wsroute_sidecar.metrics import Metrics
-from wsroute_sidecar.policy import Policy, location, new_target, origin_allowed
+from wsroute_sidecar.policy import Policy, draw_limits, location, new_target, origin_allowed
 from wsroute_sidecar.relay import AsyncioEngine
-from wsroute_sidecar.relay_types import Dial, DialError, End, Tunnel
+from wsroute_sidecar.relay_types import Dial, DialError
 from wsroute_sidecar.requests import Head, Refusal, check, values
 from wsroute_sidecar.routes import Compiled, Live
-from wsroute_sidecar.tunnels import Record, Tunnels, limits, new_id
+from wsroute_sidecar.tunnels import Record, Tunnels, new_id
 
 _refused: Final = log.Limited("request_refused")
 
@@ -181,10 +182,8 @@ class Forwarder:
                 return Switching(headers.switching(answer.headers, modifier))
             return answer
 
-        def ended(tunnel: Tunnel, end: End) -> None:
-            self._tunnels.closed(record, tunnel, end)
-
-        opened = await self._engine.open(exchange, dial, judge, limits(policy), ended)
+        drawn = draw_limits(policy, random.random())  # noqa: S311 - spreads load
+        opened = await self._engine.open(exchange, dial, judge, drawn, record)
         if isinstance(opened, Refused):
             self._metrics.handshake_failed("backend_refused")
             return await plain.refused(exchange, opened, modifier)

@@ -12,6 +12,7 @@ from wsroute_api import durations, quantities
 from wsroute_api.matching import Candidate
 from wsroute_api.types import Filter, PathModifier, RequestRedirect, Route, Rule
 from wsroute_sidecar.headers import Modifier
+from wsroute_sidecar.relay_types import Limits
 from wsroute_sidecar.requests import Head
 
 DEFAULT_HANDSHAKE: Final = 10.0
@@ -36,19 +37,15 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     origins: tuple[re.Pattern[str], ...]
     handshake: float | None
     request: float | None
-    idle: float | None
-    idle_data_only: bool
-    max_duration: float | None
+    limits: Limits
+    """What holds for each tunnel, before its jitter is drawn."""
     jitter: float
-    """Share of max_duration that is added at most, 0 to 1."""
-    ping_interval: float | None
-    pong_timeout: float | None
+    """Share of the maximum duration that is added at most, 0 to 1."""
     drain: float
     close_code: int
     on_route_change: str
     max_connections: int | None
     max_per_client: int | None
-    max_message: int | None
     handshake_rate: int | None
     request_headers: Modifier
     response_headers: Modifier
@@ -65,8 +62,6 @@ def compile_rule(route: Route, index: int, ports: Mapping[str, int]) -> Policy:
     response = filters.get("ResponseHeaderModifier")
     rewrite = filters["URLRewrite"].url_rewrite if "URLRewrite" in filters else None
     redirect = filters["RequestRedirect"].request_redirect if "RequestRedirect" in filters else None
-    size = rule.limits.max_message_size
-    keepalive = rule.keepalive
     return Policy(
         key=route.key,
         rule=rule.name or str(index),
@@ -77,20 +72,13 @@ def compile_rule(route: Route, index: int, ports: Mapping[str, int]) -> Policy:
         origins=tuple(_origin(text) for text in rule.allowed_origins),
         handshake=durations.effective(rule.timeouts.handshake, DEFAULT_HANDSHAKE),
         request=durations.effective(rule.timeouts.request, DEFAULT_REQUEST),
-        idle=durations.effective(rule.connection.idle_timeout, DEFAULT_IDLE),
-        idle_data_only=rule.connection.idle_counts == "DataFrames",
-        max_duration=durations.effective(rule.connection.max_duration, None),
+        limits=_limits(rule),
         jitter=rule.connection.max_duration_jitter / 100,
-        ping_interval=durations.effective(keepalive.ping_interval, None) if keepalive else None,
-        pong_timeout=(
-            durations.effective(keepalive.pong_timeout, DEFAULT_PONG) if keepalive else None
-        ),
         drain=durations.effective(rule.drain.timeout, DEFAULT_DRAIN) or 0.0,
         close_code=rule.drain.close_code,
         on_route_change=rule.drain.on_route_change,
         max_connections=rule.limits.max_connections,
         max_per_client=rule.limits.max_connections_per_client,
-        max_message=quantities.parse_bytes(size) if size else None,
         handshake_rate=rule.limits.handshakes_per_second,
         request_headers=Modifier.of(request.request_header_modifier if request else None),
         response_headers=Modifier.of(response.response_header_modifier if response else None),
@@ -98,6 +86,28 @@ def compile_rule(route: Route, index: int, ports: Mapping[str, int]) -> Policy:
         rewrite_path=rewrite.path if rewrite else None,
         redirect=redirect,
     )
+
+
+def _limits(rule: Rule) -> Limits:
+    connection, keepalive, size = rule.connection, rule.keepalive, rule.limits.max_message_size
+    return Limits(
+        idle=durations.effective(connection.idle_timeout, DEFAULT_IDLE),
+        idle_data_only=connection.idle_counts == "DataFrames",
+        max_age=durations.effective(connection.max_duration, None),
+        ping_interval=durations.effective(keepalive.ping_interval, None) if keepalive else None,
+        pong_timeout=(
+            durations.effective(keepalive.pong_timeout, DEFAULT_PONG) if keepalive else None
+        ),
+        max_message=quantities.parse_bytes(size) if size else None,
+    )
+
+
+def draw_limits(policy: Policy, chance: float) -> Limits:
+    """The limits of one tunnel, its jitter drawn by `chance`, 0 to 1."""
+    limits = policy.limits
+    if limits.max_age is None or not policy.jitter:
+        return limits
+    return msgspec.structs.replace(limits, max_age=limits.max_age * (1 + policy.jitter * chance))
 
 
 def _port(rule: Rule, index: int, ports: Mapping[str, int]) -> int:

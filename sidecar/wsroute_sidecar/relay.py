@@ -8,7 +8,7 @@ tracker of its direction to the other. How a tunnel ends:
    is read and dropped, and both connections are closed when both sides have answered or left,
    at the latest after CLOSE_TIMEOUT
  - a backend that leaves without a Close leaves the client with one from the sidecar: 1001 where it
-   ended its output, 1011 where the connection broke
+   ended its output, 1011 where the connection broke; within a frame, with the end of input
 
 Reading from one side stops while the other cannot take more, so a tunnel holds at most
 WRITE_HIGH_WATER and one read for each direction.
@@ -31,9 +31,9 @@ from wsroute_sidecar.relay_types import (
     WRITE_HIGH_WATER,
     Dial,
     End,
-    Ended,
     Initiator,
     Limits,
+    Owner,
     Reason,
     Stats,
 )
@@ -95,6 +95,7 @@ class Side(asyncio.Protocol):
         if self.pinged and tracker.expected_pong is None:
             self.pinged = False
             self.rtt = now - tunnel.pinged
+            tunnel.owner.ponged(self.initiator, self.rtt)
         if tracker.close is not None or tracker.too_big:
             tunnel.saw_end(self)
 
@@ -103,10 +104,15 @@ class Side(asyncio.Protocol):
         if data and not self.lost:
             self.transport.write(data)
 
-    def send_close(self, code: int, text: str) -> None:
-        """Send a Close of the sidecar's own, between two frames of the peer's."""
+    def send_close(self, code: int, text: str) -> bool:
+        """Send a Close of the sidecar's own, between two frames of the peer's.
+
+        Whether it has gone out: not yet within a frame, and never where none may be put in.
+        """
         frame = close_frame(code, text, mask=self.initiator is Initiator.BACKEND)
-        self.write(self.peer.tracker.insert(frame))
+        out = self.peer.tracker.insert(frame)
+        self.write(out)
+        return bool(out)
 
     def send_ping(self) -> None:
         """Send a ping of the sidecar's own, and expect its pong."""
@@ -165,22 +171,22 @@ class AsyncioTunnel:
     __slots__ = (
         "_cut",
         "_end",
-        "_ended",
         "active",
         "backend",
         "client",
         "engine",
         "limits",
         "opened",
+        "owner",
         "pinged",
     )
 
-    def __init__(self, engine: AsyncioEngine, limits: Limits, ended: Ended) -> None:
+    def __init__(self, engine: AsyncioEngine, limits: Limits, owner: Owner) -> None:
         self.engine = engine
         self.limits = limits
         self.opened = self.active = engine.time()
         self.pinged = self.opened
-        self._ended = ended
+        self.owner = owner
         self._end: End | None = None
         self._cut: float | None = None
         """When it is cut, whoever is still there."""
@@ -236,9 +242,8 @@ class AsyncioTunnel:
         """`side` sends nothing more; what it has sent goes out, then its peer learns of it."""
         peer = side.peer
         peer.write(side.tracker.flush())
-        if self._end is None and side is self.backend:
-            peer.send_close(1001, "backend has ended the connection")
-        elif not peer.transport.is_closing():
+        told = self._tell_client(side, 1001, "backend has ended the connection")
+        if not told and not peer.transport.is_closing():
             peer.transport.write_eof()
         self._settle(side, None, "")
         self._cut_in(HALF_CLOSE_TIMEOUT)
@@ -252,12 +257,17 @@ class AsyncioTunnel:
             self._finish()
             return
         peer.read_on()
-        if self._end is None and side is self.backend:
-            peer.send_close(1011, "connection to the backend broke")
-        else:
+        if not self._tell_client(side, 1011, "connection to the backend broke"):
             peer.transport.close()
         self._settle(side, None, str(exc or ""))
         self._cut_in(CLOSE_TIMEOUT)
+
+    def _tell_client(self, side: Side, code: int, text: str) -> bool:
+        """Whether the client got a Close for the loss of `side`, and is to answer it.
+
+        Where the backend was lost within a frame none can be sent; the end of input says it then.
+        """
+        return side is self.backend and self._end is None and self.client.send_close(code, text)
 
     def _settle(self, side: Side, code: int | None, detail: str) -> None:
         """The first cause of the end is the one that counts."""
@@ -275,7 +285,7 @@ class AsyncioTunnel:
     def _finish(self) -> None:
         self.engine.forget(self)
         assert self._end is not None  # noqa: S101 - each loss has settled it
-        self._ended(self, self._end)
+        self.owner.ended(self._end)
 
     # What the clock asks.
 
@@ -349,9 +359,9 @@ class AsyncioEngine:
         self._timer: asyncio.TimerHandle | None = None
 
     async def open(
-        self, client: Client, dial: Dial, judge: Judge, limits: Limits, ended: Ended
+        self, client: Client, dial: Dial, judge: Judge, limits: Limits, owner: Owner
     ) -> AsyncioTunnel | Refused:
-        """Dial, have the answer judged, and relay from then on; `ended` is called once, at the end.
+        """Dial, have the answer judged, and relay from then on; `owner` is told of the end.
 
         Raises:
             DialError: The backend cannot be reached, is too slow, or answers nonsense.
@@ -359,7 +369,7 @@ class AsyncioEngine:
         called = await call(self._loop, dial, judge)
         if isinstance(called, Refused):
             return called
-        tunnel = AsyncioTunnel(self, limits, ended)
+        tunnel = AsyncioTunnel(self, limits, owner)
         transport, early = client.take()
         transport.write(called.head)
         tunnel.backend.attach(called.transport)

@@ -7,7 +7,6 @@ numbers. It dials, has the answer judged, relays, and reports the end. It knows 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
 from typing import Final, Protocol
 
 import msgspec
@@ -118,4 +117,11 @@ class DialError(Exception):
         self.cause = cause
 
 
-Ended = Callable[[Tunnel, End], None]
+class Owner(Protocol):
+    """Who is told what becomes of a tunnel."""
+
+    def ended(self, end: End) -> None:
+        """The tunnel is gone; called once."""
+
+    def ponged(self, side: Initiator, seconds: float) -> None:
+        """`side` has answered a ping after so many seconds."""

@@ -12,7 +12,7 @@ import msgspec
 from wsroute_sidecar import log
 from wsroute_sidecar.metrics import Metrics
 from wsroute_sidecar.policy import Policy
-from wsroute_sidecar.relay_types import End, Limits, Tunnel
+from wsroute_sidecar.relay_types import End, Initiator, Tunnel
 from wsroute_sidecar.requests import Refusal
 
 _REMEMBERED: Final = 100
@@ -24,30 +24,24 @@ def new_id() -> str:
     return f"{random.getrandbits(48):012x}"
 
 
-def limits(policy: Policy) -> Limits:
-    """What `policy` means for one tunnel, its share of the jitter drawn."""
-    max_age = policy.max_duration
-    if max_age is not None:
-        max_age *= 1 + policy.jitter * random.random()  # noqa: S311 - spreads load
-    return Limits(
-        idle=policy.idle,
-        idle_data_only=policy.idle_data_only,
-        max_age=max_age,
-        ping_interval=policy.ping_interval,
-        pong_timeout=policy.pong_timeout,
-        max_message=policy.max_message,
-    )
+class Record(msgspec.Struct):
+    """One tunnel, as it is listed; the engine reports to it."""
 
-
-class Record(msgspec.Struct, weakref=True):
-    """One tunnel, as it is listed."""
-
+    registry: Tunnels
     id: str
     policy: Policy
     client: str
     subprotocol: str = ""
     tunnel: Tunnel | None = None
     """None while the backend is being called."""
+
+    def ended(self, end: End) -> None:
+        """The tunnel is gone."""
+        self.registry.closed(self, end)
+
+    def ponged(self, side: Initiator, seconds: float) -> None:
+        """`side` has answered a ping."""
+        self.registry.metrics.ponged(self.policy, side, seconds)
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -77,7 +71,7 @@ class Tunnels:
         self.capacity: Final = capacity
         self.ended: Final[deque[Ended]] = deque(maxlen=_REMEMBERED)
         self.draining = False
-        self._metrics: Final = metrics
+        self.metrics: Final = metrics
         self._records: dict[str, Record] = {}
         self._by_rule: Counter[tuple[str, str]] = Counter()
         self._by_client: Counter[tuple[str, str, str]] = Counter()
@@ -118,7 +112,7 @@ class Tunnels:
             )
         if policy.handshake_rate is not None and not self._take_token(rule, policy.handshake_rate):
             return _busy(429, "rate", f"more than {policy.handshake_rate} handshakes a second")
-        record = Record(new_id(), policy, client)
+        record = Record(self, new_id(), policy, client)
         self._records[record.id] = record
         self._by_rule[rule] += 1
         self._by_client[*rule, client] += 1
@@ -147,17 +141,18 @@ class Tunnels:
         """The backend has agreed."""
         record.tunnel = tunnel
         record.subprotocol = subprotocol
-        self._metrics.tunnel_opened(record.policy)
+        self.metrics.tunnel_opened(record.policy)
         log.info("tunnel_opened", **_facts(record), subprotocol=subprotocol)
 
-    def closed(self, record: Record, tunnel: Tunnel, end: End) -> None:
+    def closed(self, record: Record, end: End) -> None:
         """The tunnel is gone; the access line says how."""
-        now, stats = self.time(), tunnel.stats()
+        assert record.tunnel is not None  # noqa: S101 - what has ended was open
+        now, stats = self.time(), record.tunnel.stats()
         age = now - stats.opened
         policy = record.policy
         self.ended.append(Ended(record.id, policy.key, policy.rule, record.client, end, age, now))
         self.release(record)
-        self._metrics.tunnel_ended(policy, end, stats, age)
+        self.metrics.tunnel_ended(policy, end, stats, age)
         log.info(
             "tunnel_ended",
             **_facts(record),
