@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -14,7 +13,8 @@ from websockets.frames import Close as PeerClose
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
-from wsroute_sidecar.frames import Close, Tracker, close_frame, ping_frame
+from tests.sidecar.frame_cases import CASES, Case, feed, state, unhex
+from wsroute_sidecar.frames import Tracker, close_frame, ping_frame
 
 OWN_PING = bytes.fromhex("89026869")
 OWN_CLOSE = bytes.fromhex("880203e9")
@@ -23,80 +23,7 @@ HELD_MAX = 130
 T = TypeVar("T")
 
 
-def unhex(text: str) -> bytes:
-    """The bytes of a case's text, in which `61*126` repeats a byte."""
-    pairs = (word.partition("*") for word in text.split())
-    return b"".join(bytes.fromhex(word) * int(times or 1) for word, _, times in pairs)
-
-
-class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    name: str
-    input: str
-    messages: int
-    data_bytes: int
-    masked: bool = False
-    limit: int | None = None
-    pong: str | None = None
-    insert: Sequence[tuple[int, str]] = ()
-    output: str | None = None
-    held: str = ""
-    boundary: bool = True
-    muted: bool = False
-    broken: bool = False
-    too_big: bool = False
-    answered: bool = False
-    close: tuple[int | None, str] | None = None
-
-    @property
-    def data(self) -> bytes:
-        return unhex(self.input)
-
-    @property
-    def inserts(self) -> list[tuple[int, bytes]]:
-        return [(offset, unhex(frame)) for offset, frame in self.insert]
-
-    @property
-    def closed(self) -> Close | None:
-        return self.close and Close(self.close[0], unhex(self.close[1]))
-
-    @property
-    def expected(self) -> bytes:
-        return self.data[: -len(self.rest) or None] if self.output is None else unhex(self.output)
-
-    @property
-    def rest(self) -> bytes:
-        return unhex(self.held)
-
-    def tracker(self) -> Tracker:
-        tracker = Tracker(masked=self.masked, max_message=self.limit)
-        tracker.expected_pong = None if self.pong is None else unhex(self.pong)
-        return tracker
-
-
-class Table(msgspec.Struct, forbid_unknown_fields=True):
-    about: list[str]
-    cases: list[Case]
-
-
-CASES = msgspec.json.decode(
-    Path(__file__).with_name("frame_cases.json").read_bytes(), type=Table
-).cases
-
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-
-
-def feed(
-    tracker: Tracker, data: bytes, cuts: Sequence[int], inserts: Sequence[tuple[int, bytes]] = ()
-) -> bytes:
-    """What goes out of `data`, cut at the offsets in `cuts` and where something is put in."""
-    out = bytearray()
-    ends = sorted({0, *cuts, *(offset for offset, _ in inserts), len(data)})
-    for start, end in pairwise([0, *ends]):
-        out += tracker.feed(data[start:end])
-        for offset, frame in inserts:
-            if offset == end:
-                out += tracker.insert(frame)
-    return bytes(out)
 
 
 def check(case: Case, cuts: Sequence[int]) -> Tracker:
@@ -200,7 +127,7 @@ def hostile(size: int) -> bytes:
     return (b"\x81\x00" * size)[:size]
 
 
-sizes = st.one_of(st.integers(0, 130), st.sampled_from([65535, 65536, 66000]))
+sizes = st.one_of(st.integers(0, 130), st.sampled_from([256, 511, 65535, 65536, 66000]))
 
 
 @st.composite
@@ -299,10 +226,6 @@ def test_where_the_stream_is_cut_makes_no_difference(
     out = feed(parts, data, [cut for cut in cuts if cut < len(data)], inserts)
     assert out == feed(whole, data, [], inserts)
     assert list(state(parts)) == list(state(whole))
-
-
-def state(tracker: Tracker) -> Iterator[object]:
-    return (getattr(tracker, slot) for slot in Tracker.__slots__)
 
 
 def parsed(data: bytes, *, mask: bool) -> Frame:
