@@ -6,16 +6,19 @@ careful parsers could still understand differently:
 
  - the target: origin form, or an absolute form that agrees with Host (RFC 9112 section 3.2);
    no fragment, no control or non-ASCII character, no incomplete percent-encoding, no %00
- - Host: exactly one in HTTP/1.1, well formed (RFC 9112 section 3.2)
+ - Host: exactly one in HTTP/1.1, a name or an address (RFC 9112 section 3.2); the encodings and
+   delimiters of RFC 3986's registered names are in no host that a route can name
  - framing: not both Content-Length and Transfer-Encoding, each at most once, no coding but
    chunked, and none at all in HTTP/1.0 (RFC 9112 section 6)
  - field names that other software maps onto each other (underscores), and values that are not
    UTF-8 or hold control characters
  - Connection must not nominate a field that routing or security stands on (RFC 9110 section 7.6.1)
+ - size: at most MAX_FIELDS fields and MAX_FIELDS_SIZE bytes of them (RFC 6585 section 5)
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -26,10 +29,14 @@ from wsroute_api.problems import BROKEN_PERCENT
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
+MAX_FIELDS: Final = 100
+MAX_FIELDS_SIZE: Final = 64 * 1024
+"""Bytes of all names and values together."""
+
 _TARGET: Final = re.compile(r"/[!-\"$-~]*\Z")
 _ABSOLUTE: Final = re.compile(r"(?i)(https?|wss?)://([^/?#@]+)([/?].*)?\Z", re.DOTALL)
 _HOST: Final = re.compile(
-    rb"(?:[A-Za-z0-9!$&'()*+,;=._~-]|%[0-9A-Fa-f]{2})+(?::[0-9]{0,5})?\Z"
+    rb"[A-Za-z0-9._-]+(?::[0-9]{0,5})?\Z"
     rb"|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{0,5})?\Z"
 )
 _NAME: Final = re.compile(rb"[A-Za-z0-9!#$%&'*+.^`|~-]+\Z")
@@ -85,6 +92,26 @@ def check(
         return Refusal(405, "CONNECT is not for a reverse proxy", (("Allow", "GET, HEAD, POST"),))
     if version not in ((1, 0), (1, 1)):
         return Refusal(505, "only HTTP/1.1 and HTTP/1.0 are spoken here")
+    if why := _size_problem(headers):
+        return Refusal(431, why)
+    singles = _singles(headers)
+    if isinstance(singles, Refusal):
+        return singles
+    if why := _framing_problem(version, singles):
+        return Refusal(400, why)
+    return _with_target(method, target, version, headers, singles.get(b"host"))
+
+
+def _size_problem(headers: RawHeaders) -> str | None:
+    if len(headers) > MAX_FIELDS:
+        return f"there are more than {MAX_FIELDS} headers"
+    if sum(map(len, itertools.chain.from_iterable(headers))) > MAX_FIELDS_SIZE:
+        return f"the headers have more than {MAX_FIELDS_SIZE} bytes"
+    return None
+
+
+def _singles(headers: RawHeaders) -> dict[bytes, bytes] | Refusal:
+    """The fields that may stand there once, by name; all others are looked at, too."""
     singles: dict[bytes, bytes] = {}
     for name, value in headers:
         if why := _field_problem(name, value):
@@ -98,9 +125,7 @@ def check(
             return Refusal(400, why)
         elif lower == b"expect" and value.lower() != b"100-continue":
             return Refusal(417, "the only expectation met here is 100-continue")
-    if why := _framing_problem(version, singles):
-        return Refusal(400, why)
-    return _with_target(method, target, version, headers, singles.get(b"host"))
+    return singles
 
 
 def _field_problem(name: bytes, value: bytes) -> str | None:
