@@ -8,6 +8,7 @@ is written anew: from a peer that is not trusted nothing of it is believed.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -15,7 +16,7 @@ import msgspec
 
 from wsroute_api.types import HeaderModifier
 from wsroute_sidecar.config import Network
-from wsroute_sidecar.requests import Head, RawHeaders, tokens, values
+from wsroute_sidecar.requests import HOST, Head, RawHeaders, tokens, values
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -31,7 +32,16 @@ _HOP_BY_HOP: Final = frozenset(
         b"upgrade",
     }
 )
-_NOT_TO_BACKEND: Final = _HOP_BY_HOP | {b"expect", b"forwarded", b"host", b"via", b"x-real-ip"}
+_NOT_TO_BACKEND: Final = _HOP_BY_HOP | {
+    b"expect",
+    b"forwarded",
+    b"host",
+    b"proxy",  # CGI makes HTTP_PROXY of it
+    b"proxy-authorization",
+    b"via",
+    b"x-real-ip",
+}
+_SCHEME: Final = re.compile(rb"(?i:https?|wss?)\Z")
 _UPGRADE: Final = ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"))
 
 
@@ -72,23 +82,25 @@ _NO_CHANGE: Final = Modifier()
 
 def client(peer: str, scheme: str, head: Head, trusted_proxies: Sequence[Network]) -> Client:
     """Who sent `head`: the last address in X-Forwarded-For that is no trusted proxy's."""
-    if not _within(peer, trusted_proxies):
+    peer = peer.removeprefix("::ffff:")  # an IPv4 peer of a dual-stack listener
+    if not within(peer, trusted_proxies):
         return Client(peer, (peer,), scheme, head.host, trusted=False)
     said = b",".join(values(head.headers, b"x-forwarded-for")).decode()
     chain = [*(part.strip() for part in said.split(",") if part.strip()), peer]
-    address = next((a for a in reversed(chain) if not _within(a, trusted_proxies)), chain[0])
+    address = next((a for a in reversed(chain) if not within(a, trusted_proxies)), chain[0])
     return Client(
         address if _is_address(address) else peer,
         tuple(chain),
-        _last(head.headers, b"x-forwarded-proto") or scheme,
-        _last(head.headers, b"x-forwarded-host") or head.host,
+        _said(head, b"x-forwarded-proto", _SCHEME) or scheme,
+        _said(head, b"x-forwarded-host", HOST) or head.host,
         trusted=True,
     )
 
 
-def _last(headers: RawHeaders, name: bytes) -> str:
-    found = values(headers, name)
-    return found[-1].decode() if found else ""
+def _said(head: Head, name: bytes, form: re.Pattern[bytes]) -> str:
+    """What a trusted proxy says, if it is one thing and well formed."""
+    found = values(head.headers, name)
+    return found[0].decode() if len(found) == 1 and form.match(found[0]) else ""
 
 
 def _is_address(text: str) -> bool:
@@ -99,7 +111,8 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _within(text: str, networks: Sequence[Network]) -> bool:
+def within(text: str, networks: Sequence[Network]) -> bool:
+    """Whether the address `text` belongs to one of `networks`."""
     if not networks:
         return False
     try:
@@ -123,7 +136,7 @@ def to_backend(
 
     `identity` is this sidecar's name in Via; `request_id` stands in for a missing X-Request-Id.
     """
-    dropped = _NOT_TO_BACKEND.union(tokens(head.headers, b"connection"), modifier.dropped)
+    dropped = _NOT_TO_BACKEND.union(tokens(head.headers, b"connection"))
     fields: Fields = [(b"Host", host.encode())]
     has_request_id = False
     for name, value in head.headers:
@@ -140,8 +153,13 @@ def to_backend(
     fields += _forwarding(head, sender, identity)
     if not has_request_id:
         fields.append((b"X-Request-Id", request_id))
-    fields += modifier.added
-    return fields
+    return _modified(fields, modifier)
+
+
+def _modified(fields: Fields, modifier: Modifier) -> Fields:
+    if modifier.dropped:
+        fields = [field for field in fields if field[0].lower() not in modifier.dropped]
+    return [*fields, *modifier.added]
 
 
 def _forwarding(head: Head, sender: Client, identity: bytes) -> Iterable[tuple[bytes, bytes]]:
@@ -166,14 +184,15 @@ def is_loop(head: Head, identity: bytes) -> bool:
 
 def to_client(headers: RawHeaders, modifier: Modifier) -> Fields:
     """The end-to-end fields of a response, in the backend's order and spelling."""
-    dropped = _HOP_BY_HOP.union(tokens(headers, b"connection"), modifier.dropped)
+    dropped = _HOP_BY_HOP.union(tokens(headers, b"connection"))
     fields = [(name, value) for name, value in headers if name.lower() not in dropped]
-    return [*fields, *modifier.added]
+    return _modified(fields, modifier)
 
 
 def switching(headers: RawHeaders, modifier: Modifier) -> bytes:
-    """The head of the 101 that the client receives."""
+    """The head of the 101 that the client receives; it has no length (RFC 9110 section 8.6)."""
     fields = [*_UPGRADE, *to_client(headers, modifier)]
+    fields = [field for field in fields if field[0].lower() != b"content-length"]
     return serialize(b"HTTP/1.1 101 Switching Protocols", fields)
 
 

@@ -35,7 +35,7 @@ MAX_FIELDS_SIZE: Final = 64 * 1024
 
 _TARGET: Final = re.compile(r"/[!-\"$-~]*\Z")
 _ABSOLUTE: Final = re.compile(r"(?i)(https?|wss?)://([^/?#@]+)([/?].*)?\Z", re.DOTALL)
-_HOST: Final = re.compile(
+HOST: Final = re.compile(
     rb"[A-Za-z0-9._-]+(?::[0-9]{0,5})?\Z"
     rb"|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{0,5})?\Z"
 )
@@ -169,7 +169,7 @@ def _with_target(
 ) -> Head | Refusal:
     if host is None and version >= (1, 1):
         return Refusal(400, "host is missing")
-    if host is not None and not _HOST.match(host):
+    if host is not None and not HOST.match(host):
         return Refusal(400, "host is malformed")
     text = (host or b"").decode()
     if absolute := _ABSOLUTE.match(target):
