@@ -18,26 +18,35 @@ COPY sidecar sidecar
 COPY operator operator
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels .
 
-# The wheel has both planes; neither image carries the other's code.
-FROM pip AS sidecar-environment
+# Dependencies and project are layers of their own: a new version changes only the small one.
+FROM pip AS sidecar-dependencies
 ENV PIP_PYTHON=/opt/wsroute/bin/python
 COPY requirements/sidecar.txt .
 RUN pip install --require-hashes --no-deps -r sidecar.txt
-COPY --from=wheel /wheels /wheels
-RUN pip install --no-deps /wheels/*.whl \
-    && cd /opt/wsroute && rm -r bin/wsroute-operator bin/kubectl-wsroute \
-        lib/python3*/site-packages/wsroute_operator lib/python3*/site-packages/wsroute_kubectl
 
-FROM pip AS operator-environment
+FROM pip AS operator-dependencies
 ENV PIP_PYTHON=/opt/wsroute/bin/python
 COPY requirements/operator.txt .
 RUN pip install --require-hashes --no-deps -r operator.txt
+
+# The wheel has both planes; neither image carries the other's code.
+FROM pip AS sidecar-project
+ENV PIP_PYTHON=/opt/wsroute/bin/python
 COPY --from=wheel /wheels /wheels
-RUN pip install --no-deps /wheels/*.whl \
-    && cd /opt/wsroute && rm -r bin/wsroute-sidecar lib/python3*/site-packages/wsroute_sidecar
+RUN pip install --no-deps --prefix /project /wheels/*.whl \
+    && cd /project && rm -r bin/wsroute-operator bin/kubectl-wsroute \
+        lib/python3*/site-packages/wsroute_operator lib/python3*/site-packages/wsroute_kubectl
+
+FROM pip AS operator-project
+ENV PIP_PYTHON=/opt/wsroute/bin/python
+COPY --from=wheel /wheels /wheels
+RUN pip install --no-deps --prefix /project /wheels/*.whl \
+    && cd /project && rm -r bin/wsroute-sidecar bin/kubectl-wsroute \
+        lib/python3*/site-packages/wsroute_sidecar lib/python3*/site-packages/wsroute_kubectl
 
 FROM ${BASE} AS sidecar
-COPY --from=sidecar-environment /opt/wsroute /opt/wsroute
+COPY --from=sidecar-dependencies /opt/wsroute /opt/wsroute
+COPY --from=sidecar-project /project /opt/wsroute
 ENV PATH=/opt/wsroute/bin:$PATH PYTHONUNBUFFERED=1
 USER 65532:65532
 ENTRYPOINT ["wsroute-sidecar"]
@@ -47,7 +56,8 @@ COPY charts/examples /examples
 ENTRYPOINT []
 
 FROM ${BASE} AS operator
-COPY --from=operator-environment /opt/wsroute /opt/wsroute
+COPY --from=operator-dependencies /opt/wsroute /opt/wsroute
+COPY --from=operator-project /project /opt/wsroute
 ENV PATH=/opt/wsroute/bin:$PATH PYTHONUNBUFFERED=1
 USER 65532:65532
 ENTRYPOINT ["wsroute-operator"]

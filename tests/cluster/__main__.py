@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from .node import layout, node, requirements
+from .images import all_images
+from .node import cache, images, layout, node, requirements
 
 
 def main() -> None:
@@ -17,6 +18,20 @@ def main() -> None:
     _COMMANDS[command]()
 
 
+def _up() -> None:
+    with cache.lock(*node.LOCK):
+        node.up()
+
+
+def _down() -> None:
+    with cache.lock(*node.LOCK):
+        node.down()
+
+
+def _images() -> None:
+    images.load(*all_images())
+
+
 def _env() -> None:
     print(f"export KUBECONFIG={layout.KUBECONFIG} PATH={layout.BIN}:$PATH")
 
@@ -25,6 +40,6 @@ def _status() -> None:
     print("up" if node.running() else "down")
 
 
-_COMMANDS = {"up": node.up, "down": node.down, "status": _status, "env": _env}
+_COMMANDS = {"up": _up, "down": _down, "images": _images, "status": _status, "env": _env}
 
 main()

@@ -12,11 +12,13 @@ import pytest
 
 from . import browsers
 from .browsers import Browser
-from .images import backends, examples, operator, sidecar
+from .images import all_images
 from .kube import describe, helm, kubectl
 from .node import cache, packages, requirements
 from .node import node as the_node
+from .node.binaries import geckodriver
 from .node.images import load
+from .node.shell import CommandError
 
 _CHART = Path(__file__).parents[2] / "charts" / "wsroute"
 _WHY_NOT = pytest.StashKey[str]()
@@ -56,11 +58,12 @@ def pytest_terminal_summary(
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add what the cluster knows of a failed test's namespace to the test's report."""
+    """Add what the cluster knows of a failed test's namespaces to the test's report."""
     report = yield
-    namespace = getattr(item, "funcargs", {}).get("namespace")
-    if report.failed and namespace:
-        report.sections.append((f"namespace {namespace}", describe(namespace)))
+    fixtures = getattr(item, "funcargs", {})
+    for name in ("namespace", "installed"):
+        if report.failed and name in fixtures:
+            report.sections.append((f"namespace {fixtures[name]}", describe(fixtures[name])))
     return report
 
 
@@ -77,7 +80,7 @@ def node(pytestconfig: pytest.Config) -> Iterator[None]:
     """A running node. One that was up before stays up; otherwise it goes with the session."""
     with ExitStack() as held:
         with _in_sight(pytestconfig):
-            held.enter_context(cache.lock("node", "another run of the cluster tests"))
+            held.enter_context(cache.lock(*the_node.LOCK))
             if not the_node.running():
                 the_node.up()
                 held.callback(the_node.down)
@@ -88,7 +91,7 @@ def node(pytestconfig: pytest.Config) -> Iterator[None]:
 def images(node: None, pytestconfig: pytest.Config) -> None:
     """The project's images and the test backends', in the node."""
     with _in_sight(pytestconfig):
-        load(sidecar(), operator(), examples(), backends())
+        load(*all_images())
 
 
 @pytest.fixture
@@ -113,15 +116,24 @@ def installed(images: None) -> Iterator[str]:
     settings = [f"--set={value}" for value in (*values, "image.pullPolicy=Never")]
     place = ("--namespace", namespace)
     helm("uninstall", "wsroute", *place, "--ignore-not-found", "--wait")
-    helm("install", "wsroute", str(_CHART), *place, "--create-namespace", "--wait", *settings)
+    try:
+        helm("install", "wsroute", str(_CHART), *place, "--create-namespace", "--wait", *settings)
+    except CommandError as error:
+        pytest.fail(f"{error}\n{describe(namespace)}")
     yield namespace
     helm("uninstall", "wsroute", *place, "--wait")
 
 
+@pytest.fixture(scope="session")
+def _browser_programs(pytestconfig: pytest.Config) -> None:
+    with _in_sight(pytestconfig):
+        packages.ensure(*packages.BROWSERS)
+        geckodriver()
+
+
 @pytest.fixture(params=["chromium", "firefox"])
-def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
+def browser(request: pytest.FixtureRequest, _browser_programs: None) -> Iterator[Browser]:
     """A new browser: the test runs with each."""
-    packages.ensure(*packages.BROWSERS)
     opened = {"chromium": browsers.chromium, "firefox": browsers.firefox}[request.param]
     with opened() as browser:
         yield browser

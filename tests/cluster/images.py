@@ -10,25 +10,15 @@ _ROOT = Path(__file__).parents[2]
 _BACKENDS = Path(__file__).with_name("backends")
 
 
-def sidecar() -> Image:
-    """The data plane."""
-    return _target("sidecar")
-
-
-def operator() -> Image:
-    """The control plane."""
-    return _target("operator")
-
-
-def examples() -> Image:
-    """The apps of `charts/examples`."""
-    return _target("examples", "charts/examples")
-
-
-def backends() -> Image:
-    """Servers from elsewhere: Jupyter and Socket.IO."""
-    files = files_below(_BACKENDS, ".")
-    return Image("wsroute/backends:dev", _BACKENDS / "Dockerfile", _BACKENDS, files)
+def all_images() -> tuple[Image, ...]:
+    """The project's images, and `backends` with servers from elsewhere: Jupyter, Socket.IO."""
+    servers = files_below(_BACKENDS, ".")
+    return (
+        _target("sidecar"),
+        _target("operator"),
+        _target("examples", "charts/examples"),
+        Image("wsroute/backends:dev", _BACKENDS / "Dockerfile", _BACKENDS, servers),
+    )
 
 
 def _target(name: str, *more: str) -> Image:

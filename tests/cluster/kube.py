@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from .node.clients import HELM, KUBECTL
-from .node.shell import run
+from .node.shell import CommandError, run
 from .node.wait import until
 
 
@@ -57,10 +57,16 @@ def describe(namespace: str) -> str:
     """What a person would look at first when something in a namespace does not work."""
     place = f"--namespace={namespace}"
     pods = kubectl("get", "pods", "--output=name", place).split()
-    logs = [kubectl("logs", pod, place, "--all-containers", "--prefix", "--tail=30",
-                    "--ignore-errors") for pod in pods]  # fmt: skip
-    return "\n".join([
-        kubectl("get", "all", place, "--output=wide"),
-        kubectl("events", place),
-        *logs,
-    ])  # fmt: skip
+    questions = [
+        ("get", "all", place, "--output=wide"),
+        ("events", place),
+        *(("logs", pod, place, "--all-containers", "--prefix", "--tail=30") for pod in pods),
+    ]
+    return "\n".join(_answer(*question) for question in questions)
+
+
+def _answer(*question: str) -> str:
+    try:
+        return kubectl(*question)
+    except CommandError as error:
+        return str(error)

@@ -9,6 +9,7 @@ import pytest
 
 from .kube import apply, kubectl, kubectl_json, service_address
 from .node import daemons
+from .objects import container, pod, service
 
 _SERVE = "import http.server as h; h.test(h.SimpleHTTPRequestHandler, port=8080)"
 _ASK_API = """
@@ -21,41 +22,19 @@ print(urllib.request.urlopen("https://10.96.0.1/readyz", context=trust).read().d
 pytestmark = pytest.mark.usefixtures("images")
 
 
-def _container(name: str, program: str, **more: Any) -> dict[str, Any]:
-    return {
-        "name": name,
-        "image": "wsroute/examples:dev",
-        "command": ["python", "-c", program],
-    } | more
+def _python(name: str, program: str, **more: Any) -> dict[str, Any]:
+    return container(name, "examples", "python", "-c", program, **more)
 
 
-def _pod(name: str, *containers: dict[str, Any], **spec: Any) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "labels": {"app": name}},
-        "spec": {"containers": containers, "terminationGracePeriodSeconds": 1, **spec},
-    }
-
-
-def _service(name: str, port: int) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": name},
-        "spec": {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": port}]},
-    }
-
-
-def _ready(namespace: str, pod: str) -> None:
-    kubectl("wait", "--for=condition=Ready", f"pod/{pod}", f"--namespace={namespace}")
+def _ready(namespace: str, name: str) -> None:
+    kubectl("wait", "--for=condition=Ready", f"pod/{name}", f"--namespace={namespace}")
 
 
 def test_a_service_answers_from_the_host_through_a_native_sidecar(namespace: str) -> None:
     probe = {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1}
-    sidecar = _container("sidecar", _SERVE, restartPolicy="Always", readinessProbe=probe)
-    app = _container("app", "import signal; signal.pause()")
-    apply(namespace, _pod("web", app, initContainers=[sidecar]), _service("web", 8080))
+    sidecar = _python("sidecar", _SERVE, restartPolicy="Always", readinessProbe=probe)
+    app = _python("app", "import signal; signal.pause()")
+    apply(namespace, pod("web", app, initContainers=[sidecar]), service("web", 8080))
     _ready(namespace, "web")
 
     url = f"http://{service_address(namespace, 'web')}/"
@@ -64,19 +43,19 @@ def test_a_service_answers_from_the_host_through_a_native_sidecar(namespace: str
 
 
 def test_a_pod_reaches_the_api_through_its_service(namespace: str) -> None:
-    apply(namespace, _pod("asker", _container("asker", _ASK_API), restartPolicy="Never"))
+    apply(namespace, pod("asker", _python("asker", _ASK_API), restartPolicy="Never"))
     finished = "--for=jsonpath={.status.phase}=Succeeded"
     kubectl("wait", finished, "pod/asker", f"--namespace={namespace}")
     assert kubectl("logs", "asker", f"--namespace={namespace}") == "ok\n"
 
 
 def test_pods_survive_a_restart_of_the_api_server(namespace: str) -> None:
-    apply(namespace, _pod("web", _container("web", _SERVE)))
+    apply(namespace, pod("web", _python("web", _SERVE)))
     _ready(namespace, "web")
     before = kubectl_json("get", "pod", "web", f"--namespace={namespace}")["metadata"]["uid"]
     daemons.API_SERVER.stop()
     daemons.API_SERVER.start()
     daemons.API_SERVER.wait()
-    pod = kubectl_json("get", "pod", "web", f"--namespace={namespace}")
-    assert pod["metadata"]["uid"] == before
-    assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
+    after = kubectl_json("get", "pod", "web", f"--namespace={namespace}")
+    assert after["metadata"]["uid"] == before
+    assert after["status"]["containerStatuses"][0]["restartCount"] == 0

@@ -54,7 +54,7 @@ def _ldflags() -> list[str]:
 
 
 def _build_geckodriver(folder: Path) -> None:
-    with step("building geckodriver (once; about 3 minutes)"):
+    with step("building geckodriver (once; about 2 minutes)"):
         run_build(
             *("cargo", "install", "--quiet", "--locked", "--version", versions.GECKODRIVER),
             *("--root", folder, "geckodriver"),

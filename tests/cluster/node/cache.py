@@ -34,7 +34,7 @@ def digest(parts: Iterable[bytes]) -> str:
     return hashed.hexdigest()[:12]
 
 
-def entry(name: str, build: Callable[[Path], None]) -> Path:
+def entry(name: str, build: Callable[[Path], object]) -> Path:
     """The cache's entry `name`; where it is missing, `build` makes it at the path it is given."""
     target = root() / name
     if not target.exists():
@@ -44,7 +44,7 @@ def entry(name: str, build: Callable[[Path], None]) -> Path:
     return target
 
 
-def _build(target: Path, build: Callable[[Path], None]) -> None:
+def _build(target: Path, build: Callable[[Path], object]) -> None:
     part = root() / ".part"
     if part.is_dir():
         shutil.rmtree(part)

@@ -25,7 +25,8 @@ def down() -> None:
     """Remove the bridge and kube-proxy's rules."""
     if layout.BRIDGE in _links():
         run("ip", "link", "delete", layout.BRIDGE)
-    run(layout.BIN / "kube-proxy", "--cleanup")
+    if layout.BIN.exists():
+        run(layout.BIN / "kube-proxy", "--cleanup")
 
 
 def _links() -> set[str]:

@@ -10,6 +10,9 @@ from . import binaries, config, daemons, images, layout, network, packages, proc
 from .progress import step
 from .shell import run
 
+# A machine has one node: who uses it or changes it holds this lock.
+LOCK = ("node", "another user of the node")
+
 
 def up() -> None:
     """A fresh node, ready for pods; what it needs is installed and built first."""

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 
+from . import layout, processes
 from .shell import CommandError, run
 
 _TOOLS = ("apt-get", "go", "cargo", "git", "openssl", "unshare", "setpriv")
@@ -29,4 +30,6 @@ def _lack() -> str | None:
         run("unshare", "--mount", "--net", "true")
     except CommandError:
         return "root may not make namespaces (an unprivileged container?)"
+    if processes.members(processes.PODS) and not layout.WORK.exists():
+        return "another kubelet has pods on this machine"
     return None
