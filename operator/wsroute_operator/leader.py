@@ -64,23 +64,26 @@ class Leadership:
         log.warning("leadership_lost", lease=self._name, epoch=self.epoch)
 
     async def _renew(self) -> None:
-        """Renew until the Lease is lost."""
+        """Renew until the Lease is another's, or could not be renewed for too long."""
         renewed = time.monotonic()
         while time.monotonic() - renewed < RENEW_DEADLINE:
             await asyncio.sleep(RETRY)
-            if await self._hold():
-                renewed = time.monotonic()
+            match await self._hold():
+                case True:
+                    renewed = time.monotonic()
+                case False:
+                    return
 
-    async def _hold(self) -> bool:
-        """Try to take or renew the Lease; whether that succeeded."""
+    async def _hold(self) -> bool | None:
+        """Take or renew the Lease; False when it is another's, None when that is not known."""
         try:
             async with asyncio.timeout(_REQUEST_SECONDS):
                 return await self._bid()
         except ConflictError:
-            return False  # another candidate was faster
+            return None  # written by somebody since it was read
         except (KubeError, TimeoutError) as error:
             log.warning("lease_request_failed", error=str(error) or "timeout")
-            return False
+            return None
 
     async def _bid(self) -> bool:
         found = await self._kube.lease(self._name)
