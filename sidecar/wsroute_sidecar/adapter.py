@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiohttp import http_parser, web
 from aiohttp.client_proto import ResponseHandler
@@ -19,7 +19,7 @@ from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 
-from wsroute_sidecar import log
+from wsroute_sidecar import log, proxy_protocol
 
 HEAD_TIMEOUT: Final = 10.0
 """Seconds from a request's first byte to the end of its head."""
@@ -47,8 +47,7 @@ class Exchange:
         self.method: Final = message.method
         self.target: Final = message.path
         self.version: Final = (message.version.major, message.version.minor)
-        peer = request._transport_peername
-        self.peer: Final = peer[0] if isinstance(peer, tuple) else ""
+        self.peer: Final = _peer(request.protocol)
         self.scheme: Final = "https" if request._transport_sslcontext else "http"
 
     @property
@@ -127,11 +126,13 @@ Handler = Callable[[Exchange], Awaitable[Finished]]
 class _Front(RequestHandler):
     """aiohttp's protocol, with a deadline for heads and with errors in one line."""
 
-    __slots__ = ("_head_timer",)
+    __slots__ = ("_head_timer", "proxied")
 
     def __init__(self, manager: Any, **settings: Any) -> None:
         super().__init__(manager, **settings)
         self._head_timer: asyncio.TimerHandle | None = None
+        self.proxied: str | None = None
+        """The client's address, where a trusted proxy has said it."""
 
     def data_received(self, data: bytes) -> None:
         before = self._request_count
@@ -171,13 +172,18 @@ class _Front(RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionResetError("a response has begun already")
         if status != 500:
-            peer = self.peername
-            client = peer[0] if isinstance(peer, tuple) else ""
-            _malformed(client=client, status=status, why=type(exc).__name__)
+            _malformed(client=_peer(self), status=status, why=type(exc).__name__)
         response = web.Response(status=status, text=f"wsroute: {_PLAIN_WORDS[status]}\n")
         response.headers["Server"] = "wsroute"
         response.force_close()
         return response
+
+
+def _peer(protocol: RequestHandler) -> str:
+    if isinstance(protocol, _Front) and protocol.proxied is not None:
+        return protocol.proxied
+    peer = protocol.peername
+    return peer[0] if isinstance(peer, tuple) else ""
 
 
 _PLAIN_WORDS: Final = {
@@ -211,6 +217,65 @@ class Server(web.Server):
 
     def __call__(self) -> RequestHandler:
         return _Front(self, loop=self._loop, **self._kwargs)
+
+
+class ProxiedServer:
+    """Connections of trusted proxies, each of which begins with a PROXY protocol header."""
+
+    def __init__(self, server: Server, trusts: Callable[[str], bool]) -> None:
+        self._server: Final = server
+        self._trusts: Final = trusts
+
+    def __call__(self) -> asyncio.Protocol:
+        """The protocol of a new connection."""
+        return _Preface(self._server(), self._trusts)
+
+
+class _Preface(asyncio.Protocol):
+    """Reads the PROXY protocol header, then gives the connection to aiohttp."""
+
+    def __init__(self, front: RequestHandler, trusts: Callable[[str], bool]) -> None:
+        self._front: Final = front
+        self._trusts: Final = trusts
+        self._received = bytearray()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        if not self._trusts(peer[0]):
+            self._hand_over()
+            return
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(HEAD_TIMEOUT, self._transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        try:
+            header = proxy_protocol.parse(self._received)
+        except ValueError as error:
+            _malformed(client=self._transport.get_extra_info("peername")[0], why=str(error))
+            self._transport.abort()
+            return
+        if header is not None:
+            assert isinstance(self._front, _Front)  # noqa: S101 - what Server makes
+            self._front.proxied = header.address
+            del self._received[: header.size]
+            self._hand_over()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _hand_over(self) -> None:
+        self._stop_timer()
+        self._transport.set_protocol(self._front)
+        self._front.connection_made(self._transport)
+        if self._received:
+            self._front.data_received(bytes(self._received))
 
 
 async def response_body(

@@ -49,6 +49,9 @@ class Settings:
     log_level: str = "info"
     log_format: str = "auto"
     trusted_proxies: tuple[Network, ...] = ()
+    proxy_protocol: bool = False
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
     namespace: str = "default"
     pod_uid: str = ""
     public_keys: tuple[str, ...] = ()
@@ -60,6 +63,12 @@ def _networks(text: str) -> tuple[Network, ...]:
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _switch(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError(f"{text!r} is neither true nor false")
+    return text.lower() == "true"
 
 
 _FLAGS: Final[Mapping[str, tuple[Callable[[str], Any], str, str]]] = {
@@ -74,6 +83,9 @@ _FLAGS: Final[Mapping[str, tuple[Callable[[str], Any], str, str]]] = {
     "log_level": (str, "LEVEL", "debug, info, warning or error"),
     "log_format": (str, "FORMAT", "json, text, or auto: text on a terminal"),
     "trusted_proxies": (_networks, "CIDRS", "peers whose forwarding headers are believed"),
+    "proxy_protocol": (_switch, "BOOL", "trusted proxies begin with a PROXY protocol v2 header"),
+    "tls_cert": (Path, "FILE", "serve wss and https with this certificate chain, PEM"),
+    "tls_key": (Path, "FILE", "its private key, PEM"),
 }
 _IDENTITY: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "namespace": (contract.ENV_NAMESPACE, str),
@@ -86,7 +98,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """Give `parser` one flag for each setting that a person may choose."""
     for name, (_, metavar, text) in _FLAGS.items():
         default = next(f.default for f in dataclasses.fields(Settings) if f.name == name)
-        shown = f" (default {default})" if default not in (None, ()) else ""
+        shown = f" (default {default})" if default not in (None, (), False) else ""
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             metavar=metavar,
@@ -110,6 +122,10 @@ def settings(flags: Mapping[str, str | None], environ: Mapping[str, str] = os.en
     _one_of("--relay", chosen.get("relay", "auto"), ("auto", "native", "asyncio"))
     _one_of("--log-level", chosen.get("log_level", "info"), ("debug", "info", "warning", "error"))
     _one_of("--log-format", chosen.get("log_format", "auto"), ("auto", "json", "text"))
+    if ("tls_cert" in chosen) != ("tls_key" in chosen):
+        raise ValueError("--tls-cert and --tls-key go together")
+    if "tls_cert" in chosen and chosen.get("proxy_protocol"):
+        raise ValueError("--proxy-protocol cannot be had with --tls-cert: end TLS before it")
     return Settings(**chosen)
 
 

@@ -130,7 +130,7 @@ class Side(asyncio.Protocol):
     def eof_received(self) -> bool:
         self.eof = True
         self.tunnel.input_ended(self)
-        return True  # the transport stays open for writing
+        return self.transport.can_write_eof()  # it stays open for writing, where there is such
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
@@ -244,7 +244,10 @@ class AsyncioTunnel:
         peer.write(side.tracker.flush())
         told = self._tell_client(side, 1001, "backend has ended the connection")
         if not told and not peer.transport.is_closing():
-            peer.transport.write_eof()
+            if peer.transport.can_write_eof():
+                peer.transport.write_eof()
+            else:  # TLS has no half-close that peers agree on
+                peer.transport.close()
         self._settle(side, None, "")
         self._cut_in(HALF_CLOSE_TIMEOUT)
         self._close_if_done()

@@ -7,17 +7,19 @@ import contextlib
 import os
 import resource
 import signal
-from collections.abc import AsyncIterator
-from typing import Final
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 from wsroute_sidecar import admin, control, health, log
-from wsroute_sidecar.adapter import Server
+from wsroute_sidecar.adapter import ProxiedServer, Server
 from wsroute_sidecar.admin import Snapshots
 from wsroute_sidecar.config import Address, Settings
 from wsroute_sidecar.drain import Drainer
 from wsroute_sidecar.forward import Forwarder
+from wsroute_sidecar.headers import within
 from wsroute_sidecar.metrics import Metrics
 from wsroute_sidecar.plain import Backend
 from wsroute_sidecar.relay import AsyncioEngine
@@ -25,6 +27,9 @@ from wsroute_sidecar.routes import Live
 from wsroute_sidecar.serving import Serving
 from wsroute_sidecar.standalone import Manifests
 from wsroute_sidecar.tunnels import Tunnels
+
+if TYPE_CHECKING:
+    from wsroute_sidecar.tls import Certificate
 
 _RESERVED_FILES: Final = 256
 """Descriptors that tunnels leave to listeners, health, pushes and plain HTTP."""
@@ -68,12 +73,11 @@ async def run(settings: Settings) -> None:
         await stack.enter_async_context(
             _control(control.application(live, tunnels, drainer), settings)
         )
-        listener = await _listen(loop, server, settings.listen)
+        await stack.enter_async_context(_listening(server, settings))
         log.info("started", listen=str(settings.listen), relay=engine.name, pid=os.getpid())
         signalled = await stop.wait()
         drainer.drain(at_once=signalled == signal.SIGINT)
         await _drained(drainer, stop)
-        listener.close()
     log.info("stopped")
 
 
@@ -157,10 +161,37 @@ async def _control(app: web.Application, settings: Settings) -> AsyncIterator[No
         path.unlink(missing_ok=True)
 
 
-async def _listen(
-    loop: asyncio.AbstractEventLoop, server: Server, address: Address
-) -> asyncio.Server:
+@contextlib.asynccontextmanager
+async def _listening(server: Server, settings: Settings) -> AsyncIterator[None]:
+    """The data port: plain, with TLS, or behind the PROXY protocol."""
+    loop = asyncio.get_running_loop()
+    factory: Callable[[], asyncio.BaseProtocol] = server
+    context, watch = None, None
+    if settings.proxy_protocol:
+        trusted = settings.trusted_proxies
+        factory = ProxiedServer(server, lambda peer: within(peer, trusted))
+    elif settings.tls_cert is not None and settings.tls_key is not None:
+        certificate = _certificate(settings.tls_cert, settings.tls_key)
+        context, watch = certificate.context, asyncio.create_task(certificate.watch())
+    address = settings.listen
     try:
-        return await loop.create_server(server, address.host, address.port, backlog=_BACKLOG)
+        listener = await loop.create_server(
+            factory, address.host, address.port, backlog=_BACKLOG, ssl=context
+        )
     except OSError as error:
         raise ValueError(f"--listen {address}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        listener.close()
+        if watch is not None:
+            watch.cancel()
+
+
+def _certificate(chain: Path, key: Path) -> Certificate:
+    from wsroute_sidecar.tls import Certificate  # noqa: PLC0415 - 3 MB that only TLS pays for
+
+    try:
+        return Certificate(chain, key)
+    except OSError as error:
+        raise ValueError(f"--tls-cert {chain}, --tls-key {key}: {error}") from error

@@ -1,0 +1,167 @@
+"""What stands before HTTP on the data port: TLS, and the PROXY protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import Server, ServerConnection, serve
+
+from tests.support.sidecar import Sidecar, route
+from wsroute_sidecar.proxy_protocol import SIGNATURE
+from wsroute_sidecar.tls import Certificate
+
+HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+@pytest.fixture
+async def backend() -> AsyncIterator[tuple[int, list[ServerConnection]]]:
+    seen: list[ServerConnection] = []
+
+    async def echo(connection: ServerConnection) -> None:
+        seen.append(connection)
+        async for message in connection:
+            await connection.send(message)
+
+    server: Server
+    async with serve(echo, "127.0.0.1", 0) as server:
+        yield next(iter(server.sockets)).getsockname()[1], seen
+
+
+def issue(folder: Path, name: str) -> x509.Certificate:
+    """Write a self-signed certificate for localhost, and its key, to the folder."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(minutes=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "tls.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (folder / "tls.key").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return certificate
+
+
+async def test_wss_reaches_a_backend_that_speaks_ws(
+    tmp_path: Path, backend: tuple[int, list[ServerConnection]]
+) -> None:
+    port, seen = backend
+    issue(tmp_path, "first")
+    trust = ssl.create_default_context(cafile=tmp_path / "tls.crt")
+    flags = (f"--tls-cert={tmp_path / 'tls.crt'}", f"--tls-key={tmp_path / 'tls.key'}")
+
+    with Sidecar([route(port)], *flags) as sidecar:
+        uri = f"wss://localhost:{sidecar.port}/"
+        async with connect(uri, ssl=trust, host="127.0.0.1") as client:
+            for size in (1, 70_000, 1_000_000):
+                await client.send("x" * size)
+                assert await client.recv() == "x" * size
+            await client.close(4000, "done")
+            request = seen[0].request
+
+        ended = await asyncio.to_thread(sidecar.logged, "tunnel_ended")
+        assert (ended["reason"], ended["code"]) == ("client", 4000)
+        assert request is not None
+        assert request.headers["X-Forwarded-Proto"] == "https"
+        assert sidecar.errors() == []
+
+
+async def test_tls_below_1_2_is_refused(
+    tmp_path: Path, backend: tuple[int, list[ServerConnection]]
+) -> None:
+    issue(tmp_path, "first")
+    assert Certificate(tmp_path / "tls.crt", tmp_path / "tls.key").context.minimum_version == (
+        ssl.TLSVersion.TLSv1_2
+    )
+
+
+def test_a_renewed_certificate_is_taken_up_and_an_unchanged_one_is_not_read_again(
+    tmp_path: Path,
+) -> None:
+    issue(tmp_path, "first")
+    certificate = Certificate(tmp_path / "tls.crt", tmp_path / "tls.key")
+    assert not certificate.reload()
+
+    issue(tmp_path, "second")
+
+    assert certificate.reload()
+    assert not certificate.reload()
+
+
+@pytest.mark.parametrize(
+    ("trusted", "sent", "client"),
+    [
+        pytest.param("127.0.0.0/8", "192.0.2.7", "192.0.2.7", id="a trusted proxy is believed"),
+        pytest.param("10.0.0.0/8", None, "127.0.0.1", id="others speak HTTP at once"),
+    ],
+)
+async def test_the_proxy_protocol_says_who_the_client_is(
+    trusted: str,
+    sent: str | None,
+    client: str,
+    backend: tuple[int, list[ServerConnection]],
+) -> None:
+    port, _ = backend
+    preface = b""
+    if sent is not None:
+        address = bytes(int(part) for part in sent.split("."))
+        preface = SIGNATURE + b"\x21\x11\x00\x0c" + address + address + b"\x00\x01\x00\x02"
+    flags = ("--proxy-protocol=true", f"--trusted-proxies={trusted}")
+
+    with Sidecar([route(port)], *flags) as sidecar:
+        reader, writer = await asyncio.open_connection("127.0.0.1", sidecar.port)
+        for byte in preface + HANDSHAKE:
+            writer.write(bytes([byte]))
+            await writer.drain()
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+
+        opened = await asyncio.to_thread(sidecar.logged, "tunnel_opened")
+        writer.close()
+        await writer.wait_closed()
+
+    assert opened["client"] == client
+
+
+async def test_a_trusted_proxy_that_does_not_say_who_its_client_is_is_cut(
+    backend: tuple[int, list[ServerConnection]],
+) -> None:
+    port, seen = backend
+    flags = ("--proxy-protocol=true", "--trusted-proxies=127.0.0.0/8")
+
+    with Sidecar([route(port)], *flags) as sidecar:
+        reader, writer = await asyncio.open_connection("127.0.0.1", sidecar.port)
+        writer.write(HANDSHAKE)
+
+        with contextlib.suppress(ConnectionResetError):
+            assert await reader.read() == b""
+
+        writer.close()
+        assert seen == []
+        assert (await asyncio.to_thread(sidecar.logged, "request_malformed"))[
+            "client"
+        ] == "127.0.0.1"
