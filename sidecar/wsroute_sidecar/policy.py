@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from wsroute_api import durations, quantities
+from wsroute_api import contract, durations, quantities
 from wsroute_api.matching import Candidate
 from wsroute_api.types import Filter, PathModifier, RequestRedirect, Route, Rule
 from wsroute_sidecar.headers import Modifier
@@ -117,13 +117,15 @@ def _port(rule: Rule, index: int, ports: Mapping[str, int]) -> int:
     if port not in ports:
         known = ", ".join(sorted(ports)) or "none"
         raise ValueError(f"spec.rules[{index}].backend.port: no port {port!r} here; known: {known}")
+    if ports[port] in contract.SIDECAR_PORTS:
+        raise ValueError(f"spec.rules[{index}].backend.port: {port!r} is the sidecar's own port")
     return ports[port]
 
 
 def _origin(text: str) -> re.Pattern[str]:
     """A leading *. in the host stands for one or more labels, as in hostnames."""
     scheme, separator, host = text.partition("://")
-    labels = r"[^/@\s]+\." if host.startswith("*.") else ""
+    labels = r"(?:[a-z0-9_-]+\.)+" if host.startswith("*.") else ""
     host = re.escape(host.removeprefix("*."))
     return re.compile(f"(?i){re.escape(scheme + separator)}{labels}{host}\\Z")
 

@@ -25,6 +25,8 @@ class Compiled:
         self.routes: Final[Sequence[Route]] = tuple(table.routes)
         self._policies: Final[dict[tuple[str, int], Policy]] = {}
         for route in self.routes:
+            if (route.key, 0) in self._policies:
+                raise Unprogrammable(f"{route.key}: is there twice")
             for problem in problems(route.spec, compile_re2):
                 raise Unprogrammable(f"{route.key}: {problem}")
             for index in range(len(route.spec.rules)):
