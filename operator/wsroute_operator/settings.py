@@ -107,10 +107,10 @@ class Settings:
         "the injecting webhook, over TLS",
     )
     webhook_service: str = _setting(
-        "wsroute-operator", str, "NAME", "the Service through which API servers call the webhook"
+        "wsroute-webhook", str, "NAME", "the Service through which API servers call the webhook"
     )
     webhook_configuration: str = _setting(
-        "wsroute-operator", str, "NAME", "the MutatingWebhookConfiguration that names the webhook"
+        "wsroute-webhook", str, "NAME", "the MutatingWebhookConfiguration that names the webhook"
     )
     webhook_secret: str = _setting(
         "wsroute-webhook", str, "NAME", "the Secret of the webhook's certificates"

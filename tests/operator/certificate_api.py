@@ -16,7 +16,7 @@ Json = dict[str, Any]
 SECRETS = "/api/v1/namespaces/wsroute-system/secrets"
 SECRET = f"{SECRETS}/wsroute-webhook"
 CONFIGURATION = (
-    "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/wsroute-operator"
+    "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/wsroute-webhook"
 )
 
 
@@ -93,9 +93,9 @@ def _status(code: int, reason: str) -> web.Response:
 
 def configuration() -> Json:
     """The webhook's configuration as the chart makes it: without a caBundle."""
-    service = {"name": "wsroute-operator", "namespace": "wsroute-system", "path": "/inject"}
+    service = {"name": "wsroute-webhook", "namespace": "wsroute-system", "path": "/inject"}
     return {
-        "metadata": {"name": "wsroute-operator"},
+        "metadata": {"name": "wsroute-webhook"},
         "webhooks": [
             {
                 "name": "inject.wsroute.dev",

@@ -17,7 +17,7 @@ from cryptography.x509.verification import PolicyBuilder, Store, VerificationErr
 
 from wsroute_operator.certs import AUTHORITY_LIFE, SERVING_LIFE, SETTLING, Certificates, renewed
 
-NAME = "wsroute-operator.wsroute-system.svc"
+NAME = "wsroute-webhook.wsroute-system.svc"
 NAMES = [NAME]
 START = datetime(2030, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -21,7 +21,7 @@ from wsroute_operator.settings import Address, Settings
 
 Json = dict[str, Any]
 
-NAME = "wsroute-operator.wsroute-system.svc"
+NAME = "wsroute-webhook.wsroute-system.svc"
 # As kube-apiserver 1.34 sent it.
 REVIEW = (Path(__file__).parent / "data" / "admission_review.json").read_bytes()
 
