@@ -32,6 +32,7 @@ class Run:
     """What is compared, and what came of it."""
 
     proxies: list[tuple[Proxy, Path]]
+    busy: float
     samples: Samples = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -50,13 +51,14 @@ class Run:
                 _say(f"{proxy.name} failed: {error}")
 
     def description(self) -> str:
-        """The machine and the peers' versions."""
+        """The machine, what else it did just before, and the peers' versions."""
         peers = (
             f"{proxy.name} {version(program, proxy.version_flag)}"
             for proxy, program in self.proxies
             if not proxy.own
         )
-        return "; ".join([machine(), ", ".join(peers)])
+        busy = f"{self.busy:.1f} cores busy with other work"
+        return "; ".join([machine(), busy, ", ".join(peers)])
 
 
 def _found(names: list[str]) -> list[tuple[Proxy, Path]]:
@@ -88,26 +90,21 @@ def main() -> int:
     allow_descriptors()
     if (busy := busy_cores()) > 0.5:
         _say(f"{busy:.1f} cores were busy in the last minute: wall times will mean little")
-    run = Run(_found(options.proxies))
+    run = Run(_found(options.proxies), busy)
     with tempfile.TemporaryDirectory() as folder:
         load = Generator(build(), Path(folder))
         with load.backend() as backend:
             bench = Bench(load, backend, Path(folder), QUICK if options.quick else FULL)
             for number in range(options.rounds):
                 run.round(bench, f"round {number + 1} of {options.rounds}")
-    _write(run, busy, options.out)
+    _write(run, options.out)
     return 1 if run.failed else 0
 
 
-def _write(run: Run, busy: float, folder: Path) -> None:
+def _write(run: Run, folder: Path) -> None:
     found, description = rows(run.samples, OWN), run.description()
     print(f"{table(found)}\n\n{description}")
-    report = {
-        "machine": description,
-        "busy_cores_before": busy,
-        "failed": run.failed,
-        "samples": run.samples,
-    }
+    report = {"machine": description, "failed": run.failed, "samples": run.samples}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "latest.json").write_text(json.dumps(report, indent=1) + "\n")
     (folder / "latest.svg").write_text(chart(found, OWN, description))

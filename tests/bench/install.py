@@ -24,7 +24,8 @@ def _run(*argv: str | Path) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     outcome = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
     if outcome.returncode:
-        raise MissingError(f"{argv[0]}: {outcome.stderr.strip().splitlines()[-1]}")
+        last_words = outcome.stderr.strip().splitlines()[-1:]
+        raise MissingError(f"{' '.join(map(str, argv))} failed: {''.join(last_words)}")
 
 
 def _which(name: str) -> Path | None:
@@ -75,6 +76,7 @@ def wsroute() -> Path:
 
 def wsroute_native() -> Path:
     """The sidecar, where the native relay engine is built."""
+    program = wsroute()
     if importlib.util.find_spec("wsroute_sidecar._relay") is None:
         raise MissingError("the native relay engine is not built")
-    return wsroute()
+    return program

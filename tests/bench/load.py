@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import time
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ class UnverifiedError(Exception):
 
 def cargo(*words: str) -> Path:
     """Run cargo on the crate; gives the folder it builds in, which is in the user's cache."""
+    if not shutil.which("cargo"):
+        raise SystemExit("the load generator needs Rust: cargo is not on the PATH")
     target = CACHE / "bench-target"
     environment = {**os.environ, "CARGO_TARGET_DIR": str(target)}
     subprocess.run(["cargo", *words], cwd=CRATE, env=environment, check=True)

@@ -166,11 +166,15 @@ def _wsroute(relay: str) -> Callable[[Path, Place], Argv]:
 
 
 def wsroute_spec(backend: int) -> dict[str, Any]:
-    """A route's spec that sends everything to the backend's port."""
-    return {
-        "selector": {"matchLabels": {"app": "echo"}},
-        "rules": [{"backend": {"port": backend}}],
+    """A route's spec that sends everything to the backend's port, with every deadline set."""
+    rule = {
+        "backend": {"port": backend},
+        "timeouts": {"handshake": "10s", "request": "60s"},
+        "connection": {"idleTimeout": "1h", "maxDuration": "8h", "maxDurationJitter": 10},
+        "keepalive": {"pingInterval": "30s", "pongTimeout": "10s"},
+        "limits": {"maxConnections": ROOM},
     }
+    return {"selector": {"matchLabels": {"app": "echo"}}, "rules": [rule]}
 
 
 def manifest(name: str, spec: dict[str, Any]) -> dict[str, Any]:
