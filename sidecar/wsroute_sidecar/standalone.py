@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,24 +54,30 @@ def parse(text: str) -> list[Route]:
 
     Documents of other kinds are passed over, so a file that is applied to a cluster serves as well.
     """
-    routes = []
     try:
         documents = [document for document in yaml.safe_load_all(text) if document is not None]
     except yaml.YAMLError as error:
         raise ValueError(f"it is not YAML: {' '.join(str(error).split())}") from error
-    for number, document in enumerate(documents, start=1):
-        if _is_route(document):
-            try:
-                routes.append(route_from_object(document))
-            except InvalidRouteError as error:
-                name = (document.get("metadata") or {}).get("name", "without a name")
-                raise ValueError(f"document {number} ({name}): {error}") from error
-    return routes
+    return [
+        _route(number, manifest)
+        for number, document in enumerate(documents, start=1)
+        for manifest in _manifests(document)
+        if manifest.get("kind") == contract.KIND
+        and manifest.get("apiVersion") == contract.API_VERSION
+    ]
 
 
-def _is_route(document: Any) -> bool:
-    return (
-        isinstance(document, dict)
-        and document.get("kind") == contract.KIND
-        and document.get("apiVersion") == contract.API_VERSION
-    )
+def _manifests(document: Any) -> Iterator[dict[str, Any]]:
+    """The objects in `document`, which may be a List as `kubectl get` prints it."""
+    if isinstance(document, dict):
+        items = document.get("items") if document.get("kind") == "List" else [document]
+        yield from (item for item in items or () if isinstance(item, dict))
+
+
+def _route(number: int, manifest: dict[str, Any]) -> Route:
+    try:
+        return route_from_object(manifest)
+    except InvalidRouteError as error:
+        metadata = manifest.get("metadata")
+        name = metadata.get("name") if isinstance(metadata, dict) else None
+        raise ValueError(f"document {number} ({name or 'without a name'}): {error}") from error
