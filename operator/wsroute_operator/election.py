@@ -48,7 +48,8 @@ class Candidate:
         """What to write over `lease`, read at `now` (monotonic); None to leave it alone."""
         if lease is None:
             # A Lease that was deleted comes back with what this replica remembers.
-            return Lease(self.identity, self._transitions + 1)
+            self._transitions += 1
+            return Lease(self.identity, self._transitions)
         self._transitions = max(self._transitions, lease.transitions)
         if lease.holder == self.identity:
             return Lease(self.identity, lease.transitions)

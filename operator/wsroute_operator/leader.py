@@ -50,8 +50,7 @@ class Leadership:
         while True:
             if await self._hold():
                 await self._lead(lead)
-            else:
-                await asyncio.sleep(RETRY)
+            await asyncio.sleep(RETRY)
 
     async def _lead(self, lead: Callable[[Leadership], Awaitable[None]]) -> None:
         log.info("leading", lease=self._name, epoch=self.epoch)

@@ -1,4 +1,4 @@
-"""A real API server with etcd behind it and nothing else: no controllers, no kubelet, no pods run."""
+"""A real API server with etcd behind it and nothing else: no controller, no kubelet, no pods run."""
 
 from __future__ import annotations
 

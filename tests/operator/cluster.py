@@ -8,30 +8,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
 from itertools import count
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 from tests.operator.apiserver import OPERATOR, ApiServer
 from tests.operator.standin import Fleet, StandIn
+from tests.operator.waiting import LIMIT, until
 from tests.support.sidecar import free_ports
 from wsroute_api import contract
+from wsroute_operator.keys import Keyring, parse
 
 Json = dict[str, Any]
 
-LIMIT: Final = 30.0
 SYSTEM: Final = "wsroute-system"
-
-
-def until(condition: Callable[[], Any], what: str, seconds: float = LIMIT) -> Any:
-    """Ask until the answer is truthy, and return it."""
-    deadline = time.monotonic() + seconds
-    while not (answer := condition()):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {seconds} s: {what}")
-        time.sleep(0.01)
-    return answer
 
 
 def route(name: str, *, app: str = "chat", port: int | str = 8080, path: str = "/") -> Json:
@@ -65,16 +59,14 @@ class Cluster:
 
     def keys(self) -> list[str]:
         """The public keys of which the operator's Secret has the private ones."""
-        from wsroute_operator.keys import Keyring, parse
-
         path = f"/api/v1/namespaces/{SYSTEM}/secrets/wsroute-signing-keys"
         return Keyring(parse(self.api.get(path)["data"])).public()
 
-    def pod(self, namespace: str, name: str, *, app: str = "chat", keys: Sequence[str] = ()) -> Pod:
+    def pod(self, namespace: str, name: str, *, app: str = "chat") -> Pod:
         """A running pod with a sidecar that answers."""
         number = next(self._numbers)
         address = f"127.77.{number // 250}.{number % 250 + 1}"
-        pod = Pod(self, namespace, name, address, app, keys or self.keys())
+        pod = Pod(self, pod_manifest(namespace, name, app, self.keys()), address)
         pod.run()
         return pod
 
@@ -113,61 +105,29 @@ class Cluster:
 class Pod:
     """A pod object, and the stand-in that answers for it."""
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        namespace: str,
-        name: str,
-        address: str,
-        app: str,
-        keys: Sequence[str],
-    ) -> None:
+    def __init__(self, cluster: Cluster, manifest: Json, address: str) -> None:
         self._cluster = cluster
+        namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+        created = cluster.api.post(f"/api/v1/namespaces/{namespace}/pods", manifest)
+        keys = manifest["spec"]["initContainers"][0]["env"][0]["value"].split(",")
         self.path = f"/api/v1/namespaces/{namespace}/pods/{name}"
         self.address = address
+        self.sidecar = StandIn(created["metadata"]["uid"], namespace, keys)
         self._restarts = 0
-        sidecar = {
-            "name": contract.CONTAINER,
-            "image": "sidecar",
-            "restartPolicy": "Always",
-            "env": [{"name": contract.ENV_PUBLIC_KEYS, "value": ",".join(keys)}],
-        }
-        created = cluster.api.post(
-            f"/api/v1/namespaces/{namespace}/pods",
-            {
-                "metadata": {"name": name, "labels": {"app": app, contract.INJECT_LABEL: "true"}},
-                "spec": {
-                    "containers": [
-                        {
-                            "name": "app",
-                            "image": "app",
-                            "ports": [{"name": "web", "containerPort": 8080}],
-                        }
-                    ],
-                    "initContainers": [sidecar],
-                },
-            },
-        )
-        self.uid: str = created["metadata"]["uid"]
-        self.sidecar = StandIn(self.uid, namespace, keys)
 
     def run(self) -> None:
         """Have it run: its sidecar answers, and its status says so."""
         self._cluster.fleet.add(self.address, self.sidecar)
-        self.report(
-            {
-                "phase": "Running",
-                "podIP": self.address,
-                "podIPs": [{"ip": self.address}],
-                "initContainerStatuses": [self._container()],
-            }
-        )
+        self.report({
+            "phase": "Running",
+            "podIP": self.address,
+            "podIPs": [{"ip": self.address}],
+            "initContainerStatuses": [self._container()],
+        })  # fmt: skip
 
     def restart_sidecar(self) -> None:
         """A new container in place of the sidecar's, with an empty memory."""
-        old = self.sidecar
-        self.sidecar = StandIn(old.uid, old.namespace, [])
-        self.sidecar.keys = old.keys
+        self.sidecar = self.sidecar.successor()
         self._cluster.fleet.add(self.address, self.sidecar)
         self._restarts += 1
         self.report({"initContainerStatuses": [self._container()]})
@@ -188,9 +148,28 @@ class Pod:
             "ready": False,
             "restartCount": self._restarts,
             "started": True,
-            "containerID": f"containerd://{self.uid}-{self._restarts}",
+            "containerID": f"containerd://{self.sidecar.uid}-{self._restarts}",
             "state": {"running": {"startedAt": "2025-01-01T00:00:00Z"}},
         }
+
+
+def pod_manifest(namespace: str, name: str, app: str, keys: Sequence[str]) -> Json:
+    """A pod as it is after injection."""
+    sidecar = {
+        "name": contract.CONTAINER,
+        "image": "sidecar",
+        "restartPolicy": "Always",
+        "env": [{"name": contract.ENV_PUBLIC_KEYS, "value": ",".join(keys)}],
+    }
+    ports = [{"name": "web", "containerPort": 8080}]
+    labels = {"app": app, contract.INJECT_LABEL: "true"}
+    return {
+        "metadata": {"namespace": namespace, "name": name, "labels": labels},
+        "spec": {
+            "initContainers": [sidecar],
+            "containers": [{"name": "app", "image": "app", "ports": ports}],
+        },
+    }
 
 
 class Operator:
@@ -200,7 +179,7 @@ class Operator:
         (self.port,) = free_ports(1)
         self._log = api.folder / f"{name}.log"
         self._command = [
-            str(os.path.join(os.path.dirname(sys.executable), "wsroute-operator")),
+            str(Path(sys.executable).with_name("wsroute-operator")),
             f"--namespace={SYSTEM}",
             f"--identity={name}",
             f"--listen=127.0.0.1:{self.port}",
@@ -243,6 +222,21 @@ class Operator:
     def lines(self) -> list[Json]:
         """Its log so far."""
         return [json.loads(line) for line in self._log.read_text().splitlines()]
+
+    def http(self, path: str) -> tuple[int, str]:
+        """Status and body of its own HTTP port; (0, "") while nothing listens."""
+        assert self.process.poll() is None, "the operator has ended"
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def ready(self) -> None:
+        """Wait until it says that it is ready."""
+        until(lambda: self.http("/readyz")[0] == 200, "the operator ready")
 
     def logged(self, event: str, seconds: float = LIMIT) -> Json:
         """Wait for a line of its log."""

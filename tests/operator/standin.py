@@ -52,6 +52,10 @@ class StandIn:
         """Generation of each route that it serves, by namespace/name."""
         return {r.key: r.generation for r in self.table.routes} if self.table else {}
 
+    def successor(self) -> StandIn:
+        """The same pod's sidecar after a restart, with an empty memory."""
+        return StandIn(self.uid, self.namespace, [snapshot.key_text(key) for key in self.keys])
+
     def take(self, token: bytes) -> tuple[int, dict[str, Any]]:
         """Status and body of the answer to a push."""
         self.pushes += 1

@@ -99,7 +99,9 @@ GOOD = {
 def test_conditions(result: Json, expected: dict[str, tuple[str, str]]) -> None:
     assert found(result) == GOOD | expected
     assert result["conditions"][-1]["type"] == "Ready"
-    assert all(c["observedGeneration"] == result["observedGeneration"] for c in result["conditions"])
+    assert all(
+        c["observedGeneration"] == result["observedGeneration"] for c in result["conditions"]
+    )
     assert all(c["message"] for c in result["conditions"])
 
 
@@ -190,7 +192,7 @@ def test_news_is_what_went_wrong_and_was_not_said_before() -> None:
     assert list(news(bad, bad)) == []
     assert list(news(bad, good)) == []
     other = msgspec.structs.replace(ROUTE, mistakes=("spec.x: is wrong",))
-    assert [f.message for f in news({}, status(other, Verdict()))][0] == "spec.x: is wrong"
+    assert "spec.x: is wrong" in [f.message for f in news({}, status(other, Verdict()))]
 
 
 def test_a_push_under_way_is_no_news() -> None:

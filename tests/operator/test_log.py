@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from wsroute_operator import log
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    root, ours = logging.getLogger(), logging.getLogger("wsroute_operator")
+    before = root.handlers, root.level, ours.level
+    yield
+    root.handlers = before[0]
+    root.setLevel(before[1])
+    ours.setLevel(before[2])
+
+
+def test_a_line_of_json_has_event_and_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    log.setup("info", "json")
+    log.info("push_failed", pod="shop/p", reason='a "quoted"\nword')
+    line = json.loads(capsys.readouterr().err)
+    assert line["level"] == "info"
+    assert line["event"] == "push_failed"
+    assert line["reason"] == 'a "quoted"\nword'
+    assert line["time"].endswith("Z")
+
+
+def test_a_readable_line_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    log.setup("info", "text")
+    log.warning("push_failed", reason="two\nlines\x1b[31m")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "push_failed  reason=two\\nlines\\x1b[31m" in line
+
+
+def test_an_error_has_its_cause_and_place(capsys: pytest.CaptureFixture[str]) -> None:
+    log.setup("info", "json")
+    try:
+        int("oops")
+    except ValueError as error:
+        log.error("broken", error)
+    line = json.loads(capsys.readouterr().err)
+    assert line["error"].startswith("ValueError(")
+    assert "test_log.py:" in line["at"]
+
+
+def test_libraries_speak_in_the_same_form_and_only_of_what_matters(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log.setup("debug", "json")
+    logging.getLogger("kopf").info("chatter")
+    logging.getLogger("kopf").warning("trouble %s", 1)
+    line = json.loads(capsys.readouterr().err)
+    assert (line["event"], line["logger"]) == ("trouble 1", "kopf")
+
+
+def test_lines_below_the_level_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    log.setup("warning", "json")
+    log.info("quiet")
+    log.debug("quiet")
+    assert capsys.readouterr().err == ""
