@@ -372,16 +372,21 @@ class AsyncioEngine:
         called = await call(self._loop, dial, judge)
         if isinstance(called, Refused):
             return called
+        try:
+            transport, early = client.take()
+        except BaseException:
+            called.transport.abort()
+            raise
         tunnel = AsyncioTunnel(self, limits, owner)
-        transport, early = client.take()
         transport.write(called.head)
         tunnel.backend.attach(called.transport)
         tunnel.client.attach(transport)
         tunnel.reschedule()
+        for side in (tunnel.backend, tunnel.client):
+            side.read_on()  # before what is here already, which may pause it again
         for side, data in ((tunnel.backend, called.early), (tunnel.client, early)):
             if data:
                 side.data_received(data)
-        called.transport.resume_reading()
         return tunnel
 
     def schedule(self, tunnel: AsyncioTunnel, when: float) -> None:

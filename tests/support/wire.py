@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from websockets.frames import Close, Frame, Opcode
 
-LIMIT: Final = 20.0
+LIMIT: Final = 5.0
 """Seconds for anything that is read."""
 
 _CHUNK: Final = 256 * 1024
@@ -48,6 +49,13 @@ def more(data: str, *, mask: bool, fin: bool = True) -> bytes:
 def close(code: int, reason: str = "", *, mask: bool) -> bytes:
     """A Close frame."""
     return frame(Opcode.CLOSE, Close(code, reason).serialize(), mask=mask)
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Wait for what nothing tells of."""
+    async with asyncio.timeout(LIMIT):
+        while not condition():  # noqa: ASYNC110 - no event tells of it
+            await asyncio.sleep(0.001)
 
 
 class Wire:

@@ -1,0 +1,148 @@
+"""One tunnel of a relay engine between two raw sockets: the tests' view of any engine."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final, NamedTuple
+
+from tests.support.wire import LIMIT, Wire
+from wsroute_sidecar.dial import Switching
+from wsroute_sidecar.handshake import Answer, parse_head
+from wsroute_sidecar.relay import AsyncioEngine, AsyncioTunnel
+from wsroute_sidecar.relay_types import Dial, End, Initiator, Limits
+
+REQUEST: Final = b"GET / HTTP/1.1\r\n\r\n"
+SWITCHING: Final = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
+NO_LIMITS: Final = Limits()
+
+
+def judge(raw: bytes) -> Switching | Answer:
+    """Every 101 opens the tunnel, with the head that the backend sent."""
+    answer = parse_head(raw)
+    return Switching(raw) if answer.status == 101 else answer
+
+
+class Accepted:
+    """The client's side as an engine is given it."""
+
+    def __init__(self, transport: asyncio.Transport, early: bytes = b"") -> None:
+        self.transport: Final = transport
+        self._early: Final = early
+
+    def take(self) -> tuple[asyncio.Transport, bytes]:
+        return self.transport, self._early
+
+
+class Owner:
+    """Who is told what becomes of a tunnel."""
+
+    def __init__(self) -> None:
+        self._end: Final[asyncio.Future[End]] = asyncio.get_running_loop().create_future()
+        self.pongs: Final[list[tuple[Initiator, float]]] = []
+
+    def ended(self, end: End) -> None:
+        self._end.set_result(end)
+
+    def ponged(self, side: Initiator, seconds: float) -> None:
+        self.pongs.append((side, seconds))
+
+    @property
+    def told(self) -> bool:
+        return self._end.done()
+
+    async def end(self) -> End:
+        async with asyncio.timeout(LIMIT):
+            return await asyncio.shield(self._end)
+
+
+class Rig(NamedTuple):
+    """A tunnel, what is at both of its ends, and how it ended."""
+
+    client: Wire
+    backend: Wire
+    tunnel: AsyncioTunnel
+    owner: Owner
+
+
+async def client_pair(buffer: int | None = None) -> tuple[Wire, asyncio.Transport]:
+    """A client, and its connection as a server's transport; `buffer` bytes fit in between."""
+    loop = asyncio.get_running_loop()
+    with listening(buffer) as listener:
+        sock = socket.socket()
+        _shrink(sock, buffer)
+        sock.connect(listener.getsockname())
+        listener.setblocking(True)
+        accepted, _ = listener.accept()
+    transport, _ = await loop.connect_accepted_socket(asyncio.Protocol, accepted)
+    return Wire(sock), transport
+
+
+@contextmanager
+def listening(buffer: int | None = None) -> Iterator[socket.socket]:
+    """A listener, whose connections have no more than `buffer` bytes of room."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        _shrink(listener, buffer)
+        listener.setblocking(False)
+        yield listener
+
+
+def _shrink(sock: socket.socket, buffer: int | None) -> None:
+    if buffer is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
+
+
+async def answer(listener: socket.socket, reply: bytes) -> Wire:
+    """Take one connection, read the request's head, and reply."""
+    sock, _ = await asyncio.get_running_loop().sock_accept(listener)
+    wire = Wire(sock)
+    assert await wire.until(b"\r\n\r\n") == REQUEST
+    await wire.send(reply)
+    return wire
+
+
+def dial(listener: socket.socket, timeout: float | None = LIMIT) -> Dial:
+    """Where the backend is, and REQUEST."""
+    host, port = listener.getsockname()
+    return Dial(host, port, REQUEST, timeout)
+
+
+@asynccontextmanager
+async def tunnel(
+    limits: Limits = NO_LIMITS,
+    *,
+    early: bytes = b"",
+    with_answer: bytes = b"",
+    paused: bool = False,
+    buffer: int | None = None,
+) -> AsyncIterator[Rig]:
+    """An open tunnel; the client has read its 101.
+
+    Args:
+        limits: The tunnel's limits.
+        early: What the client sends before the 101.
+        with_answer: What the backend sends together with its 101.
+        paused: Whether the client's connection is not being read when the engine gets it.
+        buffer: Bytes for which the kernel has room, about.
+    """
+    owner = Owner()
+    client, transport = await client_pair(buffer)
+    if paused:
+        transport.pause_reading()
+    with listening(buffer) as listener:
+        answering = asyncio.create_task(answer(listener, SWITCHING + with_answer))
+        opened = await AsyncioEngine(asyncio.get_running_loop()).open(
+            Accepted(transport, early), dial(listener), judge, limits, owner
+        )
+        backend = await answering
+    assert isinstance(opened, AsyncioTunnel)
+    try:
+        assert await client.read(len(SWITCHING)) == SWITCHING
+        yield Rig(client, backend, opened, owner)
+    finally:
+        client.leave()
+        backend.leave()
+        await owner.end()

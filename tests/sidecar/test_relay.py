@@ -1,0 +1,473 @@
+"""The relay engine between real sockets: how bytes pass, and how each kind of end is told."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import secrets
+from collections.abc import Sequence
+from typing import Final, Literal, NamedTuple
+
+import pytest
+import uvloop
+from websockets.frames import Opcode
+
+from tests.sidecar.relay_rig import (
+    SWITCHING,
+    Accepted,
+    Owner,
+    answer,
+    client_pair,
+    dial,
+    judge,
+    listening,
+    tunnel,
+)
+from tests.support.wire import Wire, close, eventually, frame, more, text
+from wsroute_sidecar.relay import AsyncioEngine, AsyncioTunnel, Side
+from wsroute_sidecar.relay_types import WRITE_HIGH_WATER, End, Initiator, Limits, Reason
+
+LOOPS: Final = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+MOST_HELD: Final = WRITE_HIGH_WATER + 256 * 1024
+"""Bytes that wait for one side at most: the mark, and the one read that goes beyond it."""
+
+Who = Literal["client", "backend"]
+
+
+class Sends(NamedTuple):
+    data: bytes
+
+
+class Sees(NamedTuple):
+    data: bytes
+
+
+class SeesClose(NamedTuple):
+    code: int
+    reason: str = ""
+
+
+class Does(enum.Enum):
+    END = enum.auto()
+    VANISH = enum.auto()
+    SEE_END = enum.auto()
+
+
+ENDS, VANISHES, SEES_END = Does.END, Does.VANISH, Does.SEE_END
+Step = tuple[Who, Sends | Sees | SeesClose | Does]
+
+HELLO: Final = text("hello", mask=False)
+HELLO_MASKED: Final = text("hello", mask=True)
+CLOSE: Final = close(1000, "done", mask=False)
+CLOSE_MASKED: Final = close(1000, "done", mask=True)
+
+
+class Case(NamedTuple):
+    name: str
+    steps: Sequence[Step]
+    end: tuple[Reason, Initiator, int | None]
+
+
+def ends(reason: Reason, code: int | None = None) -> tuple[Reason, Initiator, int | None]:
+    return reason, Initiator(reason.value), code
+
+
+CASES: Final = (
+    Case(
+        "the client closes, the backend answers: both connections end",
+        [
+            ("client", Sends(CLOSE_MASKED)),
+            ("backend", Sees(CLOSE_MASKED)),
+            ("backend", Sends(CLOSE)),
+            ("client", Sees(CLOSE)),
+            ("client", SEES_END),
+            ("backend", SEES_END),
+        ],
+        ends(Reason.CLIENT, 1000),
+    ),
+    Case(
+        "the backend closes, the client answers: both connections end",
+        [
+            ("backend", Sends(CLOSE)),
+            ("client", Sees(CLOSE)),
+            ("client", Sends(CLOSE_MASKED)),
+            ("backend", Sees(CLOSE_MASKED)),
+            ("client", SEES_END),
+            ("backend", SEES_END),
+        ],
+        ends(Reason.BACKEND, 1000),
+    ),
+    Case(
+        "a Close waits for its answer, behind messages on their way",
+        [
+            ("client", Sends(CLOSE_MASKED)),
+            ("backend", Sees(CLOSE_MASKED)),
+            ("backend", Sends(HELLO)),
+            ("client", Sees(HELLO)),
+            ("backend", Sends(CLOSE)),
+            ("client", Sees(CLOSE)),
+            ("client", SEES_END),
+            ("backend", SEES_END),
+        ],
+        ends(Reason.CLIENT, 1000),
+    ),
+    Case(
+        "the backend closes and ends: the client can still answer",
+        [
+            ("backend", Sends(CLOSE)),
+            ("backend", ENDS),
+            ("client", Sees(CLOSE)),
+            ("client", SEES_END),
+            ("client", Sends(CLOSE_MASKED)),
+            ("backend", Sees(CLOSE_MASKED)),
+            ("backend", SEES_END),
+        ],
+        ends(Reason.BACKEND, 1000),
+    ),
+    Case(
+        "the client closes, the backend ends without an answer: so it does for the client",
+        [
+            ("client", Sends(CLOSE_MASKED)),
+            ("backend", Sees(CLOSE_MASKED)),
+            ("backend", ENDS),
+            ("client", SEES_END),
+            ("backend", SEES_END),
+        ],
+        ends(Reason.CLIENT, 1000),
+    ),
+    Case(
+        "the client ends its output: the backend learns of it, and still reaches the client",
+        [
+            ("client", Sends(HELLO_MASKED)),
+            ("client", ENDS),
+            ("backend", Sees(HELLO_MASKED)),
+            ("backend", SEES_END),
+            ("backend", Sends(HELLO)),
+            ("client", Sees(HELLO)),
+            ("backend", ENDS),
+            ("client", SEES_END),
+        ],
+        ends(Reason.CLIENT),
+    ),
+    Case(
+        "the backend ends its output without a Close: the client gets one",
+        [
+            ("backend", Sends(HELLO)),
+            ("backend", ENDS),
+            ("client", Sees(HELLO)),
+            ("client", SeesClose(1001, "backend has ended the connection")),
+            ("client", Sends(HELLO_MASKED)),
+            ("backend", Sees(HELLO_MASKED)),
+            ("client", Sends(CLOSE_MASKED)),
+            ("backend", Sees(CLOSE_MASKED)),
+            ("client", SEES_END),
+            ("backend", SEES_END),
+        ],
+        ends(Reason.BACKEND),
+    ),
+    Case(
+        "the backend ends its output, then the client does",
+        [
+            ("backend", ENDS),
+            ("client", SeesClose(1001, "backend has ended the connection")),
+            ("client", ENDS),
+            ("backend", SEES_END),
+            ("client", SEES_END),
+        ],
+        ends(Reason.BACKEND),
+    ),
+    Case(
+        "the backend ends in the middle of a message, between two frames: the client gets a Close",
+        [
+            ("backend", Sends(text("hel", mask=False, fin=False))),
+            ("backend", ENDS),
+            ("client", Sees(text("hel", mask=False, fin=False))),
+            ("client", SeesClose(1001, "backend has ended the connection")),
+            ("client", ENDS),
+            ("client", SEES_END),
+        ],
+        ends(Reason.BACKEND),
+    ),
+    Case(
+        "the backend ends in the middle of a frame: no Close can be said, so the end is",
+        [
+            ("backend", Sends(HELLO[:-1])),
+            ("backend", ENDS),
+            ("client", Sees(HELLO[:-1])),
+            ("client", SEES_END),
+            ("client", ENDS),
+            ("backend", SEES_END),
+        ],
+        ends(Reason.BACKEND),
+    ),
+    Case(
+        "the backend ends in the middle of a frame's head",
+        [
+            ("backend", Sends(HELLO[:1])),
+            ("backend", ENDS),
+            ("client", Sees(HELLO[:1])),
+            ("client", SEES_END),
+            ("client", ENDS),
+            ("backend", SEES_END),
+        ],
+        ends(Reason.BACKEND),
+    ),
+    Case(
+        "the client ends in the middle of a frame",
+        [
+            ("client", Sends(HELLO_MASKED[:-1])),
+            ("client", ENDS),
+            ("backend", Sees(HELLO_MASKED[:-1])),
+            ("backend", SEES_END),
+            ("backend", ENDS),
+            ("client", SEES_END),
+        ],
+        ends(Reason.CLIENT),
+    ),
+    Case(
+        "the backend speaks no frames: its end is passed on as it is",
+        [
+            ("backend", Sends(b"\xff\xff hello")),
+            ("backend", ENDS),
+            ("client", Sees(b"\xff\xff hello")),
+            ("client", SEES_END),
+            ("client", Sends(b"\xff\xff bye")),
+            ("backend", Sees(b"\xff\xff bye")),
+            ("client", ENDS),
+            ("backend", SEES_END),
+        ],
+        ends(Reason.BACKEND),
+    ),
+    Case(
+        "the backend vanishes: the client gets a Close, and its end once it has answered",
+        [
+            ("backend", VANISHES),
+            ("client", SeesClose(1011, "connection to the backend broke")),
+            ("client", Sends(CLOSE_MASKED)),
+            ("client", SEES_END),
+        ],
+        ends(Reason.BACKEND),
+    ),
+    Case(
+        "the backend vanishes in the middle of a frame",
+        [
+            ("backend", Sends(HELLO[:-1])),
+            ("client", Sees(HELLO[:-1])),
+            ("backend", VANISHES),
+            ("client", SEES_END),
+        ],
+        ends(Reason.BACKEND),
+    ),
+    Case(
+        "the backend vanishes after the client's Close",
+        [
+            ("client", Sends(CLOSE_MASKED)),
+            ("backend", Sees(CLOSE_MASKED)),
+            ("backend", VANISHES),
+            ("client", SEES_END),
+        ],
+        ends(Reason.CLIENT, 1000),
+    ),
+    Case(
+        "the client vanishes: the backend sees the end",
+        [
+            ("client", Sends(HELLO_MASKED)),
+            ("backend", Sees(HELLO_MASKED)),
+            ("client", VANISHES),
+            ("backend", SEES_END),
+        ],
+        ends(Reason.CLIENT),
+    ),
+    Case(
+        "the client vanishes after the backend's Close",
+        [
+            ("backend", Sends(CLOSE)),
+            ("client", Sees(CLOSE)),
+            ("client", VANISHES),
+            ("backend", SEES_END),
+        ],
+        ends(Reason.BACKEND, 1000),
+    ),
+)
+
+
+async def take(wire: Wire, step: Sends | Sees | SeesClose | Does) -> None:
+    match step:
+        case Sends(data):
+            await wire.send(data)
+        case Sees(data):
+            assert await wire.read(len(data)) == data
+        case SeesClose(code, reason):
+            assert (await wire.frame()).close == (code, reason)
+        case Does.END:
+            wire.end_output()
+        case Does.VANISH:
+            wire.reset()
+        case Does.SEE_END:
+            assert await wire.rest() == b""
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+async def test_how_a_tunnel_ends(case: Case) -> None:
+    async with tunnel() as rig:
+        for who, step in case.steps:
+            await take(getattr(rig, who), step)
+        end = await rig.owner.end()
+    assert (end.reason, end.initiator, end.code) == case.end
+
+
+@pytest.mark.parametrize("who", ["client", "backend"])
+async def test_bytes_pass_unchanged_however_they_are_cut(who: Who) -> None:
+    mask = who == "client"
+    sent = b"".join(
+        frame(Opcode.BINARY, secrets.token_bytes(size), mask=mask)
+        for size in (0, 1, 125, 126, 65535, 65536, 1 << 20)
+    )
+    async with tunnel() as rig:
+        source, sink = (rig.client, rig.backend) if mask else (rig.backend, rig.client)
+        for byte in sent[:300]:
+            await source.send(bytes((byte,)))
+        received = asyncio.create_task(sink.read(len(sent)))
+        await source.send(sent[300:])
+        assert await received == sent
+
+
+async def test_what_comes_with_the_handshake_goes_on_in_both_directions() -> None:
+    async with tunnel(early=HELLO_MASKED, with_answer=HELLO) as rig:
+        assert await rig.backend.read(len(HELLO_MASKED)) == HELLO_MASKED
+        assert await rig.client.read(len(HELLO)) == HELLO
+
+
+async def test_a_client_that_was_paused_during_the_handshake_is_read_again() -> None:
+    async with tunnel(paused=True) as rig:
+        await rig.client.send(HELLO_MASKED)
+        assert await rig.backend.read(len(HELLO_MASKED)) == HELLO_MASKED
+
+
+async def test_a_close_that_comes_with_the_101_ends_the_tunnel() -> None:
+    async with tunnel(early=CLOSE_MASKED, with_answer=CLOSE) as rig:
+        assert await rig.client.rest() == CLOSE
+        assert await rig.backend.rest() == CLOSE_MASKED
+        assert (await rig.owner.end()).code == 1000
+
+
+async def test_a_client_that_has_left_meanwhile_costs_no_connection_to_the_backend() -> None:
+    class Gone:
+        def take(self) -> tuple[asyncio.Transport, bytes]:
+            raise ConnectionResetError
+
+    with listening() as listener:
+        answering = asyncio.create_task(answer(listener, SWITCHING))
+        engine = AsyncioEngine(asyncio.get_running_loop())
+        with pytest.raises(ConnectionResetError):
+            await engine.open(Gone(), dial(listener), judge, Limits(), Owner())
+        backend = await answering
+        assert await backend.rest() == b""
+        backend.leave()
+
+
+async def test_both_sides_get_the_sidecars_close_masked_as_their_peers_would() -> None:
+    async with tunnel() as rig:
+        rig.tunnel.end(Reason.IDLE, 1001, "bye")
+        for wire, masked in ((rig.client, False), (rig.backend, True)):
+            seen = await wire.frame()
+            assert (seen.close, seen.masked) == ((1001, "bye"), masked)
+        await rig.client.send(CLOSE_MASKED)
+        await rig.backend.send(CLOSE)
+        assert await rig.client.rest() == b""
+        assert await rig.backend.rest() == b""
+        assert await rig.owner.end() == End(Reason.IDLE, Initiator.SIDECAR, 1001, "bye")
+
+
+async def test_after_the_sidecars_close_nothing_more_goes_out() -> None:
+    async with tunnel() as rig:
+        rig.tunnel.end(Reason.KILLED, 1001, "bye")
+        await rig.client.send(HELLO_MASKED + CLOSE_MASKED)
+        await rig.backend.send(HELLO + CLOSE)
+        assert (await rig.client.frame()).close == (1001, "bye")
+        assert (await rig.backend.frame()).close == (1001, "bye")
+        assert await rig.client.rest() == b""
+        assert await rig.backend.rest() == b""
+
+
+async def test_the_sidecars_close_waits_for_the_end_of_a_frame_but_not_of_a_message() -> None:
+    first, rest = text("hel", mask=True, fin=False), more("lo", mask=True)
+    async with tunnel() as rig:
+        await rig.client.send(first[:-1])
+        assert await rig.backend.read(len(first) - 1) == first[:-1]
+        rig.tunnel.end(Reason.DRAIN, 1001, "bye")
+        assert (await rig.client.frame()).close == (1001, "bye")
+        await rig.client.send(first[-1:] + rest + CLOSE_MASKED)
+        assert await rig.backend.read(1) == first[-1:]
+        assert (await rig.backend.frame()).close == (1001, "bye")
+        rig.backend.leave()
+        assert await rig.client.rest() == b""
+
+
+async def test_the_first_end_is_the_one_that_counts() -> None:
+    async with tunnel() as rig:
+        rig.tunnel.end(Reason.IDLE, 1001, "first")
+        rig.tunnel.end(Reason.DRAIN, 1012, "second")
+        assert (await rig.client.frame()).close == (1001, "first")
+        rig.client.reset()
+        assert await rig.backend.frame()
+        rig.backend.reset()
+        assert (await rig.owner.end()).reason is Reason.IDLE
+
+
+async def test_a_message_beyond_the_limit_does_not_reach_the_backend() -> None:
+    async with tunnel(Limits(max_message=5)) as rig:
+        await rig.client.send(HELLO_MASKED + text("hello!", mask=True))
+        assert await rig.backend.read(len(HELLO_MASKED)) == HELLO_MASKED
+        assert (await rig.backend.frame()).close == (1009, "message is too big")
+        assert (await rig.client.frame()).close == (1009, "message is too big")
+        await rig.client.send(CLOSE_MASKED)
+        await rig.backend.send(CLOSE)
+        end = await rig.owner.end()
+        assert (end.reason, end.initiator, end.code) == (Reason.LIMIT, Initiator.SIDECAR, 1009)
+
+
+@pytest.mark.parametrize("who", ["client", "backend"])
+async def test_a_reader_that_stalls_stops_the_sender_and_loses_nothing(who: Who) -> None:
+    sent = frame(Opcode.BINARY, secrets.token_bytes(8 << 20), mask=who == "backend")
+    async with tunnel(buffer=64 * 1024) as rig:
+        reader, writer = (rig.client, rig.backend) if who == "client" else (rig.backend, rig.client)
+        side: Side = getattr(rig.tunnel, who)
+        sending = asyncio.create_task(writer.send(sent))
+        await eventually(lambda: not side.peer.transport.is_reading())
+        received = b""
+        while len(received) < len(sent):
+            assert side.transport.get_write_buffer_size() <= MOST_HELD
+            received += await reader.read(min(1 << 20, len(sent) - len(received)))
+        assert received == sent
+        await sending
+
+
+async def test_a_stalled_client_stops_what_comes_with_the_answer_too() -> None:
+    sent = frame(Opcode.BINARY, bytes(4 << 20), mask=False)
+    client, transport = await client_pair(buffer=4096)
+    owner = Owner()
+    with listening() as listener:
+        answering = asyncio.create_task(answer(listener, SWITCHING + sent))
+        engine = AsyncioEngine(asyncio.get_running_loop())
+        opened = await engine.open(Accepted(transport), dial(listener), judge, Limits(), owner)
+        assert isinstance(opened, AsyncioTunnel)
+        await eventually(lambda: not opened.backend.transport.is_reading())
+        assert transport.get_write_buffer_size() <= MOST_HELD
+        assert await client.read(len(SWITCHING + sent)) == SWITCHING + sent
+        (await answering).leave()
+    client.leave()
+    await owner.end()
+
+
+async def test_what_a_stalled_reader_has_not_taken_still_reaches_it_before_the_end() -> None:
+    sent = frame(Opcode.BINARY, bytes(1 << 20), mask=False)
+    async with tunnel(buffer=16 * 1024) as rig:
+        sending = asyncio.create_task(rig.backend.send(sent + CLOSE))
+        await eventually(lambda: not rig.tunnel.backend.transport.is_reading())
+        reading = asyncio.create_task(rig.client.read(len(sent + CLOSE)))
+        await sending
+        rig.backend.end_output()
+        assert await reading == sent + CLOSE
+        assert await rig.client.rest() == b""
