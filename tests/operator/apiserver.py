@@ -1,4 +1,4 @@
-"""A real API server with etcd behind it and nothing else: no controller, no kubelet, no pods run."""
+"""A real API server with etcd behind it and nothing else: no controller, and no pod ever runs."""
 
 from __future__ import annotations
 

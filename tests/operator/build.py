@@ -81,5 +81,3 @@ def raw_pod(
 def changed(item: Pod, **about: Any) -> Pod:
     """A pod with some of its fields replaced."""
     return msgspec.structs.replace(item, **about)
-
-

@@ -71,7 +71,9 @@ def test_a_pod_without_the_named_port_goes_without_the_route_which_says_so() -> 
     assert names(planned, "p") == ["named", "numbered"]
     assert names(planned, "q") == ["numbered"]
     (sentence,) = planned.verdicts["uid-named"].missing_ports
-    assert sentence.startswith("spec.rules[0].backend.port: no container port called 'web' in pod q")
+    assert sentence.startswith(
+        "spec.rules[0].backend.port: no container port called 'web' in pod q"
+    )
 
 
 def test_the_loser_of_an_exact_tie_is_told_who_wins_and_stays_in_the_table() -> None:
@@ -86,7 +88,9 @@ def test_the_loser_of_an_exact_tie_is_told_who_wins_and_stays_in_the_table() -> 
 
 
 def test_routes_that_share_no_pod_do_not_tie() -> None:
-    planned = made([route("a", app="chat"), route("b", app="shop")], [pod("c"), pod("s", app="shop")])
+    planned = made(
+        [route("a", app="chat"), route("b", app="shop")], [pod("c"), pod("s", app="shop")]
+    )
     assert planned.verdicts["uid-a"].lost == planned.verdicts["uid-b"].lost == ()
 
 
@@ -94,7 +98,9 @@ def test_a_route_that_ties_with_itself_is_told_so() -> None:
     rule = {"matches": [{"path": {"value": "/a"}}], "backend": {"port": 1}}
     spec = {"selector": {"matchLabels": {"app": "chat"}}, "rules": [rule, rule]}
     (sentence,) = made([route("r", spec=spec)], [pod("p")]).verdicts["uid-r"].lost
-    assert sentence.startswith("spec.rules[1].matches[0]: matches the same requests as spec.rules[0]")
+    assert sentence.startswith(
+        "spec.rules[1].matches[0]: matches the same requests as spec.rules[0]"
+    )
 
 
 def test_which_pods_have_tables_and_which_count() -> None:
