@@ -44,12 +44,13 @@ class Side(asyncio.Protocol):
     """One end of a tunnel: what it receives goes to its peer."""
 
     __slots__ = (
+        "awaited",
         "eof",
         "heard",
         "initiator",
         "lost",
+        "owes_since",
         "peer",
-        "pinged",
         "received",
         "rtt",
         "stalled",
@@ -69,7 +70,10 @@ class Side(asyncio.Protocol):
         )
         self.received = 0
         self.heard = tunnel.opened
-        self.pinged = False
+        self.owes_since: float | None = None
+        """When the ping was sent that is not answered yet."""
+        self.awaited = False
+        """Whether the pong that it owes must come before the deadline."""
         self.rtt: float | None = None
         self.stalled: tuple[float, int] | None = None
         """Deadline for progress, and the bytes that were waiting when it was set."""
@@ -90,11 +94,16 @@ class Side(asyncio.Protocol):
         if out:
             self.peer.write(out)
         self.heard = now = tunnel.engine.time()
-        if tracker.data_bytes != data_bytes or not tunnel.limits.idle_data_only:
+        if (
+            tracker.data_bytes != data_bytes
+            or (out and not tunnel.limits.idle_data_only)  # a swallowed pong is no activity
+            or tracker.broken
+        ):
             tunnel.active = now
-        if self.pinged and tracker.expected_pong is None:
-            self.pinged = False
-            self.rtt = now - tunnel.pinged
+        if self.owes_since is not None and tracker.expected_pong is None:
+            self.rtt = now - self.owes_since
+            self.owes_since = None
+            self.awaited = False
             tunnel.owner.ponged(self.initiator, self.rtt)
         if tracker.close is not None or tracker.too_big:
             tunnel.saw_end(self)
@@ -115,12 +124,22 @@ class Side(asyncio.Protocol):
         return bool(out)
 
     def send_ping(self) -> None:
-        """Send a ping of the sidecar's own, and expect its pong."""
-        payload = secrets.token_bytes(8)
-        self.tracker.expected_pong = payload
-        self.pinged = True
-        frame = ping_frame(payload, mask=self.initiator is Initiator.BACKEND)
-        self.write(self.peer.tracker.insert(frame))
+        """Await a pong: to a ping sent now, or to the one that is not answered yet.
+
+        Who owes a pong gets no further ping, so each of its pongs is known for what it is. No ping
+        goes to a side that could not be blamed for its silence: in the middle of a frame, after a
+        Close, where no frames are spoken, and before what waits for it.
+        """
+        if self.owes_since is None:
+            back, into = self.tracker, self.peer.tracker
+            ended = any(way.broken or way.close is not None for way in (back, into))
+            if ended or not into.at_boundary or self.stalled is not None:
+                return
+            back.expected_pong = secrets.token_bytes(8)
+            mask = self.initiator is Initiator.BACKEND
+            self.write(into.insert(ping_frame(back.expected_pong, mask=mask)))
+            self.owes_since = self.tunnel.pinged
+        self.awaited = True
 
     @property
     def done(self) -> bool:
@@ -324,7 +343,7 @@ class AsyncioTunnel:
         self.engine.schedule(self, when)
 
     def _moments(self) -> lifetimes.Moments:
-        awaiting = self.client.pinged or self.backend.pinged
+        awaiting = self.client.awaited or self.backend.awaited
         return lifetimes.Moments(self.opened, self.active, self.pinged, awaiting)
 
     def _live_on(self, now: float) -> None:
@@ -340,11 +359,9 @@ class AsyncioTunnel:
 
     def _pong_is_late(self) -> None:
         """A side that has sent anything since the ping lives, however busy it is."""
-        late = [side for side in self._sides if side.pinged]
-        for side in late:
-            side.pinged = False
-            side.tracker.expected_pong = None
-        silent = [side for side in late if side.heard <= self.pinged]
+        silent = [side for side in self._sides if side.awaited and side.heard <= self.pinged]
+        for side in self._sides:
+            side.awaited = False
         if silent:
             reason, code, text = lifetimes.CLOSES[lifetimes.Due.PONG]
             self.end(reason, code, f"{text} by the {silent[0].initiator}")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Final, NamedTuple
 
 from websockets.frames import Close, Frame, Opcode
+from websockets.streams import StreamReader
 
 LIMIT: Final = 5.0
 """Seconds for anything that is read."""
@@ -51,6 +52,28 @@ def close(code: int, reason: str = "", *, mask: bool) -> bytes:
     return frame(Opcode.CLOSE, Close(code, reason).serialize(), mask=mask)
 
 
+def parse(data: bytes) -> list[Seen]:
+    """The frames of a stream that ends with the last of them."""
+    reader = StreamReader()
+    reader.feed_data(data)
+    reader.feed_eof()
+    found = []
+    while reader.buffer:
+        mask = bool(reader.buffer[1] & 0x80)
+        whole = _result(Frame.parse(reader.read_exact, mask=mask))
+        found.append(Seen(whole.opcode, bytes(whole.data), whole.fin, mask))
+    return found
+
+
+def _result(parsing: Generator[None, None, Frame]) -> Frame:
+    try:
+        next(parsing)
+    except StopIteration as end:
+        found: Frame = end.value
+        return found
+    raise EOFError
+
+
 async def eventually(condition: Callable[[], bool]) -> None:
     """Wait for what nothing tells of."""
     async with asyncio.timeout(LIMIT):
@@ -90,15 +113,13 @@ class Wire:
 
     async def frame(self) -> Seen:
         """The next frame."""
-        first, second = await self.read(2)
-        length = second & 0x7F
+        raw = await self.read(2)
+        length = raw[1] & 0x7F
         if length > 125:
-            length = int.from_bytes(await self.read(2 if length == 126 else 8), "big")
-        key = await self.read(4) if second & 0x80 else b""
-        data = await self.read(length)
-        if key:
-            data = bytes(byte ^ key[at & 3] for at, byte in enumerate(data))
-        return Seen(Opcode(first & 0x0F), data, bool(first & 0x80), bool(key))
+            size = await self.read(2 if length == 126 else 8)
+            raw, length = raw + size, int.from_bytes(size, "big")
+        key = 4 if raw[1] & 0x80 else 0
+        return parse(raw + await self.read(key + length))[0]
 
     async def rest(self) -> bytes:
         """All up to the end of input; ConnectionResetError when the connection is cut."""
