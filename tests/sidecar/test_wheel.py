@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,6 +42,18 @@ def test_a_forgotten_item_is_never_due_and_leaves_nothing() -> None:
     wheel.cancel("never there")
     assert wheel.next() is None
     assert wheel.due(2.0) == []
+
+
+def test_items_that_came_and_went_leave_no_memory_behind() -> None:
+    wheel: Wheel[int] = Wheel()
+    tracemalloc.start()
+    try:
+        for item in range(20_000):
+            wheel.schedule(item, 3600 + item)
+            wheel.cancel(item)
+        assert tracemalloc.get_traced_memory()[0] < 100_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_an_item_can_be_scheduled_again_after_it_was_due() -> None:
