@@ -291,7 +291,8 @@ class Backend(Model, frozen=True, kw_only=True):
         Meta(
             description="Number, or name, of a container port of the same pod. There is no host: "
             "the sidecar only ever dials its own pod.",
-            extra_json_schema=_rules(
+            extra_json_schema={"maxLength": 15}  # of a name; it bounds what the rules cost
+            | _rules(
                 (
                     "type(self) == string || (self >= 1 && self <= 65535"
                     " && !(self in [9300, 9301, 9302]))",
