@@ -92,6 +92,9 @@ async def _operate(feed: handlers.Feed, stop: concurrent.futures.Future[None]) -
         settings=settings(),
         clusterwide=True,
         standalone=True,
+        # kopf would look up the name of its user, which in a container has none. It takes a
+        # NewType of str that it does not export.
+        identity="wsroute",  # type: ignore[arg-type]
         # Shielded: kopf cancels what it waits for when it fails, and that would reach `stop`.
         stop_flag=asyncio.shield(asyncio.wrap_future(stop)),
     )
