@@ -18,7 +18,7 @@ CHOSEN = (
     "cpu 256 KiB",
     "cpu handshake",
     "tunnel memory",
-    "rest memory",
+    "rest resident",
     "p99 128 B",
     "p99 16 KiB",
     "p99 256 KiB",

@@ -50,7 +50,9 @@ FIGURES = [
     *(Figure(f"cpu {shape.label}", f"CPU per echo, {shape.title}", "µs") for shape in SHAPES),
     Figure("cpu handshake", "CPU per handshake", "µs"),
     Figure("tunnel memory", f"memory per idle tunnel of {IDLE_TUNNELS:,}", "B"),
-    Figure("rest memory", "memory at rest", "KiB"),
+    Figure("rest private", "memory at rest, no file's", "KiB"),
+    Figure("rest pss", "memory at rest, Pss", "KiB"),
+    Figure("rest resident", "memory at rest, with its files", "KiB"),
     Figure("idle cpu", f"CPU of {IDLE_TUNNELS:,} idle tunnels, pings every 30 s", "µs/s"),
     *(
         Figure(f"{key} {shape.label}", f"latency {key}, {shape.title}, {shape.rate}/s", "µs")

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,15 +76,30 @@ def cpu_seconds(pid: int) -> float:
     return sum(time.clock_gettime_ns((~member << 3) | 2) for member in tree(pid)) / 1e9
 
 
-def memory(pid: int) -> dict[str, int]:
-    """The fields of smaps_rollup in bytes, summed; pages shared in the tree count once in Pss."""
-    total: dict[str, int] = {}
-    for member in tree(pid):
-        lines = Path(f"/proc/{member}/smaps_rollup").read_text().splitlines()[1:]
-        for name, size, _ in (line.split() for line in lines):
-            key = name.removesuffix(":")
-            total[key] = total.get(key, 0) + int(size) * 1024
-    return total
+@dataclass(frozen=True)
+class Memory:
+    """What a tree of processes takes, in bytes; what its processes share counts once."""
+
+    private: int
+    """Backed by no file: what one more such process takes on a node."""
+    proportional: int
+    """Pss: files count by the share of this tree in all processes that have them mapped."""
+    resident: int
+    """With all that is in memory of its files: what the only such process on a node takes."""
+
+
+def memory(pid: int) -> Memory:
+    """The memory of a process and all below it."""
+    members = [_rollup(member) for member in tree(pid)]
+    private = sum(fields["Pss_Anon"] + fields["Pss_Shmem"] for fields in members)
+    files = max(fields["Rss"] - fields["Anonymous"] - fields["Pss_Shmem"] for fields in members)
+    return Memory(private, sum(fields["Pss"] for fields in members), private + files)
+
+
+def _rollup(pid: int) -> dict[str, int]:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    rows = (line.split() for line in lines)
+    return {name.removesuffix(":"): int(size) * 1024 for name, size, _ in rows}
 
 
 def connections(pid: int, port: int) -> int:

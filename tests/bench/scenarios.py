@@ -96,20 +96,22 @@ class Bench:
             yield target, place
 
     def _memory(self, target: Target) -> dict[str, float]:
-        at_rest = memory(target.pid)["Pss"]
+        at_rest = memory(target.pid)
         self.load.run("idle", target, {"tunnels": WARM_UP_TUNNELS, "seconds": 0})
         self.backend.await_rest()
-        before, after = _own_memory(target), 0
+        before, after = memory(target.pid).private, 0
 
         def look() -> None:
             nonlocal after
-            after = _own_memory(target)
+            after = memory(target.pid).private
 
         tunnels, seconds = self.effort.idle_tunnels, self.effort.idle
         idle = {"tunnels": tunnels, "seconds": seconds, "rate": tunnels / PING_INTERVAL}
         result = self.load.run("idle", target, idle, after=look)
         return {
-            "rest memory": at_rest / 1024,
+            "rest private": at_rest.private / 1024,
+            "rest pss": at_rest.proportional / 1024,
+            "rest resident": at_rest.resident / 1024,
             "tunnel memory": (after - before) / tunnels,
             "idle cpu": result.cpu_seconds / result.seconds * 1e6,
         }
@@ -154,9 +156,3 @@ class Bench:
 
 def _micros_per_message(result: Result) -> float:
     return result.cpu_seconds / result.messages * 1e6
-
-
-def _own_memory(target: Target) -> int:
-    """Memory that no file backs: what tunnels add to, and no other process's coming or going."""
-    fields = memory(target.pid)
-    return fields["Pss_Anon"] + fields["Pss_Shmem"]

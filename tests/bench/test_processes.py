@@ -35,10 +35,13 @@ def test_leaving_ends_the_child_and_restores_the_cores(tmp_path: Path) -> None:
     assert os.sched_getaffinity(0) == before
 
 
-def test_memory_counts_what_no_file_backs_apart() -> None:
-    before = memory(os.getpid())["Pss_Anon"]
+def test_memory_that_no_file_backs_counts_in_every_way() -> None:
+    before = memory(os.getpid())
     held = b"x" * (8 << 20)
-    assert memory(os.getpid())["Pss_Anon"] - before >= len(held)
+    after = memory(os.getpid())
+    assert after.private - before.private >= len(held)
+    assert after.proportional - before.proportional >= len(held)
+    assert after.private < after.proportional < after.resident
 
 
 def test_connections_are_those_of_the_process_to_the_port(tmp_path: Path) -> None:
