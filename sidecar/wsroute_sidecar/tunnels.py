@@ -12,8 +12,10 @@ import msgspec
 from wsroute_sidecar import log
 from wsroute_sidecar.metrics import Metrics
 from wsroute_sidecar.policy import Policy
-from wsroute_sidecar.relay_types import End, Initiator, Tunnel
+from wsroute_sidecar.relay_types import End, Initiator, Reason, Tunnel
 from wsroute_sidecar.requests import Refusal
+
+GOING_AWAY: Final = "pod is going away"
 
 _REMEMBERED: Final = 100
 _Key = TypeVar("_Key", bound=tuple[str, ...])
@@ -143,6 +145,8 @@ class Tunnels:
         record.subprotocol = subprotocol
         self.metrics.tunnel_opened(record.policy)
         log.info("tunnel_opened", **_facts(record), subprotocol=subprotocol)
+        if self.draining:  # the drain began while the backend was being called
+            tunnel.end(Reason.DRAIN, record.policy.close_code, GOING_AWAY)
 
     def closed(self, record: Record, end: End) -> None:
         """The tunnel is gone; the access line says how."""

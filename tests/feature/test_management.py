@@ -16,6 +16,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request
 
 from tests.support.sidecar import Sidecar, route
 
@@ -171,3 +172,30 @@ def read(url: str) -> str:
     with urllib.request.urlopen(url) as response:  # noqa: S310 - it is http
         text: str = response.read().decode()
         return text
+
+
+async def test_a_tunnel_whose_handshake_outlasts_the_start_of_a_drain_is_drained_too() -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hesitate(connection: ServerConnection, _: Request) -> None:
+        del connection
+        asked.set()
+        await go_on.wait()
+
+    async def idle(connection: ServerConnection) -> None:
+        await connection.wait_closed()
+
+    async with serve(idle, "127.0.0.1", 0, process_request=hesitate) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        with Sidecar([route(port)]) as sidecar:
+            connecting = asyncio.create_task(connect_to(sidecar))
+            await asked.wait()
+            await run(sidecar, "drain")
+            go_on.set()
+
+            async with await connecting as client:
+                assert await closed(client) == (1001, "pod is going away")
+
+
+async def connect_to(sidecar: Sidecar) -> ClientConnection:
+    return await connect(f"ws://127.0.0.1:{sidecar.port}/")
