@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 
 from tests.operator.certificate_api import CONFIGURATION, SECRET, StandIn, stand_in
+from tests.operator.waiting import eventually
 from wsroute_operator import webhook
 from wsroute_operator.settings import Address, Settings
 
@@ -79,10 +80,7 @@ class Webhook:
         """Return when another has been made and published."""
         before = self.bundle()
         del self.api.objects[SECRET]
-        deadline = time.monotonic() + 10
-        while self.bundle() == before:
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.01)
+        await eventually(lambda: self.bundle() != before, "another bundle")
         await self.becomes_ready()
 
 
