@@ -6,6 +6,8 @@ no annotation. `on.event` is not retried, so the handlers do nothing that could 
 
 from __future__ import annotations
 
+import dataclasses
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -32,9 +34,9 @@ def registry(feed: Feed) -> kopf.OperatorRegistry:
 
     @kopf.on.login(registry=handlers)
     async def login(settings: kopf.OperatorSettings, **_: Any) -> kopf.ConnectionInfo | None:
-        return kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(
-            settings=settings
-        )
+        if account := kopf.login_with_service_account(settings=settings):
+            return dataclasses.replace(account, server=_server())
+        return kopf.login_with_kubeconfig(settings=settings)
 
     @kopf.on.event(contract.GROUP, contract.VERSION, contract.PLURAL, registry=handlers)
     async def route(event: kopf.RawEvent, **_: Any) -> None:
@@ -45,6 +47,12 @@ def registry(feed: Feed) -> kopf.OperatorRegistry:
         _pass_on("pods", event, pod_from_object, feed)
 
     return handlers
+
+
+def _server() -> str:
+    """The API server by its address, as other clients know it: kopf's own way needs a DNS."""
+    host, port = (os.environ[f"KUBERNETES_SERVICE_{part}"] for part in ("HOST", "PORT"))
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
 
 def _pass_on(
