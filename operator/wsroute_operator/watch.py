@@ -20,7 +20,8 @@ from wsroute_operator.index import Index, Kind
 from wsroute_operator.kube import SELECTOR
 from wsroute_operator.objects import Pod, RouteObject
 
-_LONGEST_PAUSE: Final = 30.0
+_LONGEST_PAUSE: Final = 5.0
+"""Between two tries to reach the API server: two watches of a few replicas are no burden."""
 
 
 class _Backoffs:

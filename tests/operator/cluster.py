@@ -62,6 +62,13 @@ class Cluster:
         path = f"/api/v1/namespaces/{SYSTEM}/secrets/wsroute-signing-keys"
         return Keyring(parse(self.api.get(path)["data"])).public()
 
+    def has_keys(self) -> bool:
+        """Whether the Secret is there."""
+        try:
+            return bool(self.keys())
+        except urllib.error.HTTPError:
+            return False
+
     def pod(self, namespace: str, name: str, *, app: str = "chat") -> Pod:
         """A running pod with a sidecar that answers."""
         number = next(self._numbers)
