@@ -14,7 +14,7 @@ from tests.bench.chart import chart
 from tests.bench.figures import DIRECT, Samples, merge, rows
 from tests.bench.install import MissingError
 from tests.bench.load import Generator, UnverifiedError, build
-from tests.bench.machine import busy_cores, machine, version
+from tests.bench.machine import load_average, machine, version
 from tests.bench.proxies import PROXIES, Proxy
 from tests.bench.scenarios import FULL, QUICK, Bench, allow_descriptors
 from tests.bench.table import table
@@ -57,7 +57,7 @@ class Run:
             for proxy, program in self.proxies
             if not proxy.own
         )
-        busy = f"{self.busy:.1f} cores busy with other work"
+        busy = f"load average {self.busy:.1f} before the run"
         return "; ".join([machine(), busy, ", ".join(peers)])
 
 
@@ -88,8 +88,8 @@ def main() -> int:
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that children are ended
     allow_descriptors()
-    if (busy := busy_cores()) > 0.5:
-        _say(f"{busy:.1f} cores were busy in the last minute: wall times will mean little")
+    if (busy := load_average()) > 0.5:
+        _say(f"the load average is {busy:.1f}: wall times will mean little")
     run = Run(_found(options.proxies), busy)
     with tempfile.TemporaryDirectory() as folder:
         load = Generator(build(), Path(folder))

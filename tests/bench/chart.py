@@ -28,8 +28,7 @@ WIDTH, NAME_WIDTH, VALUE_WIDTH, GAP = 320, 110, 60, 24
 TITLE_HEIGHT, BAR_HEIGHT, BAR_STEP = 34, 14, 20
 STYLE = """
 text { font: 12px system-ui, sans-serif; fill: #1f2328 }
-.title { font-weight: 600 } .note { fill: #59636e } .value { text-anchor: start }
-.name { text-anchor: end }
+.title { font-weight: 600 } .note { fill: #59636e } .name { text-anchor: end }
 .bar { fill: #afb8c1 } .own { fill: #0969da } .spread { stroke: #59636e }
 @media (prefers-color-scheme: dark) {
   text { fill: #f0f6fc } .note { fill: #9198a1 }

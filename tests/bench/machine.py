@@ -27,8 +27,8 @@ def machine() -> str:
     return ", ".join(parts)
 
 
-def busy_cores() -> float:
-    """How many cores other work has kept busy over the last minute."""
+def load_average() -> float:
+    """How many tasks ran or waited for a core over the last minute."""
     return os.getloadavg()[0]
 
 

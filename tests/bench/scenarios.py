@@ -15,6 +15,7 @@ from tests.bench.proxies import ROOM, Place, Proxy, free_port
 from tests.bench.swap import swap
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -83,17 +84,23 @@ class Bench:
         argv = proxy.command(program, place)
         with running(argv, core=cores()[1], log=folder / "log") as child:
             target = Target(child.pid, place.port, self.backend)
-            deadline = time.monotonic() + START_SECONDS
-            while True:
-                try:
-                    self.load.run("open", target, {"count": 1})
-                    break
-                except UnverifiedError as error:
-                    if child.poll() is not None or time.monotonic() > deadline:
-                        log = (folder / "log").read_text()
-                        raise UnverifiedError(f"{proxy.name}: {error}\n{log}") from error
-                    time.sleep(0.05)
+            try:
+                self._await_echo(target, child)
+            except UnverifiedError as error:
+                raise UnverifiedError(f"{error}\n{(folder / 'log').read_text()}") from error
             yield target, place
+
+    def _await_echo(self, target: Target, child: subprocess.Popen[str]) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                self.load.run("open", target, {"count": 1})
+            except UnverifiedError:
+                if child.poll() is not None or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
 
     def _memory(self, target: Target) -> dict[str, float]:
         at_rest = memory(target.pid)
