@@ -62,27 +62,27 @@ class Plan(msgspec.Struct, frozen=True):
 
 def plan(namespace: str, routes: Iterable[RouteObject], pods: Iterable[Pod]) -> Plan:
     """The plan for `namespace`, whose `routes` and `pods` are given completely."""
-    ordered = sorted(routes, key=_age)
     live = sorted((pod for pod in pods if pod.live), key=lambda pod: pod.name)
     by_label = PodsByLabel(live)
     served: dict[str, list[RouteObject]] = defaultdict(list)
     verdicts: dict[str, Verdict] = {}
-    for item in ordered:
+    counts = {pod.uid for pod in live if pod.counts}
+    for item in sorted(routes, key=_age):
         selected = by_label.select(item.route.spec.selector) if item.route else []
-        gaps = _Gaps()
+        missing = _missing_ports(item, selected)
         for pod in selected:
-            if item.route and not gaps.found(item.route, pod):
+            if pod.uid not in missing:
                 served[pod.uid].append(item)
-        counting = tuple(pod for pod in selected if pod.counts)
+        counting = tuple([pod for pod in selected if pod.uid in counts])
         verdicts[item.uid] = Verdict(
             pods=counting,
             starting=len(selected) - len(counting),
-            missing_ports=tuple(gaps.sentences()),
+            missing_ports=tuple(_missing_sentences(missing, selected)),
         )
-    for uid, sentences in _lost(served.values()).items():
+    together = _Together(namespace)
+    tables = {pod.uid: together.table(served[pod.uid], pod) for pod in live if pod.sidecar}
+    for uid, sentences in together.lost().items():
         verdicts[uid] = msgspec.structs.replace(verdicts[uid], lost=tuple(sorted(sentences)))
-    compose = _Composer(namespace)
-    tables = {pod.uid: compose(served[pod.uid], pod) for pod in live if pod.sidecar}
     return Plan(tables=tables, verdicts=verdicts)
 
 
@@ -97,27 +97,24 @@ def _backend_names(route: Route) -> Iterator[tuple[str, str]]:
             yield f"spec.rules[{index}].backend.port", rule.backend.port
 
 
-class _Gaps:
-    """Named ports that a route asks for and pods do not have."""
+def _missing_ports(item: RouteObject, pods: list[Pod]) -> dict[str, list[tuple[str, str]]]:
+    """Which of the ports that a route names a pod lacks, by the UID of those that lack any."""
+    names = list(_backend_names(item.route)) if item.route else []
+    if not names:
+        return {}
+    lacks = ((pod.uid, [gap for gap in names if gap[1] not in pod.ports]) for pod in pods)
+    return {uid: gaps for uid, gaps in lacks if gaps}
 
-    def __init__(self) -> None:
-        self._pods: dict[tuple[str, str], list[str]] = defaultdict(list)
 
-    def found(self, route: Route, pod: Pod) -> bool:
-        """Whether `pod` lacks a port of `route`; notes it."""
-        absent = [gap for gap in _backend_names(route) if gap[1] not in pod.ports]
-        for gap in absent:
-            self._pods[gap].append(pod.name)
-        return bool(absent)
-
-    def sentences(self) -> Iterator[str]:
-        """What is missing, where, and what to do."""
-        for (where, name), pods in self._pods.items():
-            yield (
-                f"{where}: no container port called {name!r} in {naming(pods)}: name a port that "
-                "the pod's containers declare, or give its number; until then the route is left "
-                "out there"
-            )
+def _missing_sentences(missing: dict[str, list[tuple[str, str]]], pods: list[Pod]) -> Iterator[str]:
+    """What is missing, where, and what to do."""
+    for where, name in sorted({gap for gaps in missing.values() for gap in gaps}):
+        lacking = [pod.name for pod in pods if (where, name) in missing.get(pod.uid, ())]
+        yield (
+            f"{where}: no container port called {name!r} in {naming(lacking)}: name a port that "
+            "the pod's containers declare, or give its number; until then the route is left out "
+            "there"
+        )
 
 
 def naming(pods: Collection[str]) -> str:
@@ -125,17 +122,6 @@ def naming(pods: Collection[str]) -> str:
     names = sorted(pods)
     more = f" and {len(names) - NAMED_PODS} more" if len(names) > NAMED_PODS else ""
     return f"pod{'s' * (len(names) > 1)} {', '.join(names[:NAMED_PODS])}{more}"
-
-
-def _lost(served: Iterable[list[RouteObject]]) -> dict[str, set[str]]:
-    """Sentences on exact ties, by the loser's UID; only routes that share a pod can tie."""
-    result: dict[str, set[str]] = defaultdict(set)
-    together = {tuple(item.uid for item in items): items for items in served}
-    for items in together.values():
-        uids = {item.key: item.uid for item in items}
-        for conflict in conflicts(item.route for item in items if item.route):
-            result[uids[conflict.loser.key]].add(_sentence(conflict))
-    return result
 
 
 def _sentence(conflict: Conflict) -> str:
@@ -151,22 +137,47 @@ def _sentence(conflict: Conflict) -> str:
     )
 
 
-class _Composer:
-    """Makes tables; pods with the same routes and ports share one."""
+class _Together:
+    """Sets of routes that share a pod: they may tie, and make a table for each choice of ports."""
 
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace
-        self._made: dict[object, PodTable] = {}
+        self._sets: dict[tuple[str, ...], _RouteSet] = {}
 
-    def __call__(self, items: list[RouteObject], pod: Pod) -> PodTable:
+    def table(self, items: list[RouteObject], pod: Pod) -> PodTable:
         """The table with the routes of `items`, for the ports of `pod`."""
-        routes = [item.route for item in items if item.route]
-        used = {name for route in routes for _, name in _backend_names(route)}
-        ports = {name: pod.ports[name] for name in sorted(used)}
-        key = (tuple(item.uid for item in items), tuple(ports.items()))
-        if key not in self._made:
-            table = Table(namespace=self._namespace, routes=routes, ports=ports)
-            encoded = encode_table(table)
-            generations = {item.uid: item.generation for item in items}
-            self._made[key] = PodTable(encoded, digest(encoded), generations)
-        return self._made[key]
+        uids = tuple([item.uid for item in items])
+        if uids not in self._sets:
+            self._sets[uids] = _RouteSet(self._namespace, items)
+        return self._sets[uids].table(pod)
+
+    def lost(self) -> dict[str, set[str]]:
+        """Sentences on exact ties, by the loser's UID."""
+        result: dict[str, set[str]] = defaultdict(set)
+        for together in self._sets.values():
+            for conflict in conflicts(together.routes):
+                result[together.uids[conflict.loser.key]].add(_sentence(conflict))
+        return result
+
+
+class _RouteSet:
+    """Routes that the same pods serve."""
+
+    def __init__(self, namespace: str, items: list[RouteObject]) -> None:
+        self.routes = [item.route for item in items if item.route]
+        self.uids = {item.key: item.uid for item in items}
+        self._namespace = namespace
+        self._generations = {item.uid: item.generation for item in items}
+        self._names = sorted({name for route in self.routes for _, name in _backend_names(route)})
+        self._tables: dict[tuple[int, ...], PodTable] = {}
+
+    def table(self, pod: Pod) -> PodTable:
+        """The table for the ports of `pod`, which it shares with pods that have the same."""
+        numbers = tuple([pod.ports[name] for name in self._names])
+        if numbers not in self._tables:
+            ports = dict(zip(self._names, numbers, strict=True))
+            encoded = encode_table(
+                Table(namespace=self._namespace, routes=self.routes, ports=ports)
+            )
+            self._tables[numbers] = PodTable(encoded, digest(encoded), self._generations)
+        return self._tables[numbers]

@@ -48,4 +48,6 @@ class PodsByLabel:
             key=len,
             default=self._all,
         )
+        if len(selector.match_labels) == 1 and not selector.match_expressions:
+            return list(candidates)
         return [pod for pod in candidates if matches(selector, pod.labels)]
