@@ -20,6 +20,7 @@ from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 
 from wsroute_sidecar import log, proxy_protocol
+from wsroute_sidecar.requests import MAX_FIELDS_SIZE
 
 HEAD_TIMEOUT: Final = 10.0
 """Seconds from a request's first byte to the end of its head."""
@@ -27,6 +28,8 @@ HEAD_TIMEOUT: Final = 10.0
 KEEPALIVE_TIMEOUT: Final = 75.0
 MAX_TARGET: Final = 8190
 MAX_FIELD: Final = 16 * 1024
+MAX_HEAD: Final = MAX_FIELDS_SIZE + MAX_TARGET
+"""Bytes that are held of a head before its end; a whole one is measured by requests.check."""
 MAX_EARLY: Final = 64 * 1024
 """Bytes that a client may send before the backend's 101; then it is not read any more."""
 
@@ -57,8 +60,12 @@ class Exchange:
 
     @property
     def keep_alive(self) -> bool:
-        """Whether the client lets its connection live on (RFC 9112 section 9.3)."""
-        return not self._request._message.should_close
+        """Whether the client lets its connection live on (RFC 9112 section 9.3).
+
+        Not after an upgrade that was not made: what follows may be of either protocol (RFC 9931).
+        """
+        message = self._request._message
+        return not (message.should_close or message.upgrade)
 
     @property
     def wants_upgrade(self) -> bool:
@@ -126,11 +133,13 @@ Handler = Callable[[Exchange], Awaitable[Finished]]
 class _Front(RequestHandler):
     """aiohttp's protocol, with a deadline for heads and with errors in one line."""
 
-    __slots__ = ("_head_timer", "proxied")
+    __slots__ = ("_head_size", "_head_timer", "proxied")
 
     def __init__(self, manager: Any, **settings: Any) -> None:
         super().__init__(manager, **settings)
         self._head_timer: asyncio.TimerHandle | None = None
+        self._head_size = 0
+        """Bytes of a head that is not finished."""
         self.proxied: str | None = None
         """The client's address, where a trusted proxy has said it."""
 
@@ -139,8 +148,15 @@ class _Front(RequestHandler):
         super().data_received(data)
         if self._request_count > before or self._current_request is not None:
             self._stop_head_timer()
-        elif self._head_timer is None and not self._upgraded and not self._messages:
-            self._head_timer = self._loop.call_later(HEAD_TIMEOUT, self._head_is_late)
+            self._head_size = 0
+        elif not self._upgraded and not self._messages:
+            self._head_size += len(data)
+            if self._head_size > MAX_HEAD:
+                self._refuse_head(431, "Request Header Fields Too Large")
+            elif self._head_timer is None:
+                self._head_timer = self._loop.call_later(
+                    HEAD_TIMEOUT, self._refuse_head, 408, "Request Timeout"
+                )
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_head_timer()
@@ -151,10 +167,12 @@ class _Front(RequestHandler):
             self._head_timer.cancel()
             self._head_timer = None
 
-    def _head_is_late(self) -> None:
+    def _refuse_head(self, status: int, phrase: str) -> None:
+        _malformed(client=_peer(self), status=status, why="an unfinished head")
         if self.transport is not None:
             self.transport.write(
-                b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+                f"HTTP/1.1 {status} {phrase}\r\nServer: wsroute\r\n"
+                "Connection: close\r\nContent-Length: 0\r\n\r\n".encode()
             )
         self.force_close()
 

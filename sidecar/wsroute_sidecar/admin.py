@@ -7,6 +7,7 @@ not to be served (the text says which route, where and why), 429 too many.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from wsroute_api import contract, snapshot
 from wsroute_api.snapshot import Claims, UntrustedError
 from wsroute_sidecar import log
 from wsroute_sidecar.config import Settings
-from wsroute_sidecar.routes import Unprogrammable
+from wsroute_sidecar.routes import Compiled, Unprogrammable
 from wsroute_sidecar.serving import Serving
 
 MAX_PUSHES_PER_SECOND: Final = 20
@@ -42,23 +43,26 @@ class Snapshots:
         self._keys: Final = [snapshot.public_key(text) for text in settings.public_keys]
         self._settings: Final = settings
         self._serving: Final = serving
+        self._one_by_one: Final = asyncio.Lock()
         self.current: Claims | None = None
 
-    def accept(self, token: bytes, now: float) -> Claims:
+    async def accept(self, token: bytes, now: float) -> Claims:
         """Serve the table in `token`, unless it is in use already; Rejected says why not."""
-        claims = self._verified(token)
-        if claims.exp < now:
-            raise Rejected(403, "the snapshot's deadline for acceptance has passed")
-        current = self.current
-        if current is not None and claims.version <= current.version:
-            if claims.digest == current.digest:
-                return current
-            raise Rejected(409, "a newer snapshot is in use")
-        if current is None or claims.digest != current.digest:
-            self._serve(claims, "push")
-        self.current = claims
-        _keep(self._settings.state, token)
-        return claims
+        async with self._one_by_one:
+            claims = self._verified(token)
+            if claims.exp < now:
+                raise Rejected(403, "the snapshot's deadline for acceptance has passed")
+            current = self.current
+            if current is not None and claims.version <= current.version:
+                if claims.digest == current.digest:
+                    return current
+                raise Rejected(409, "a newer snapshot is in use")
+            if current is None or claims.digest != current.digest:
+                compiled = await asyncio.to_thread(self._compile, claims)  # tunnels go on
+                self._serving.swap(compiled, "push")
+            self.current = claims
+            _keep(self._settings.state, token)
+            return claims
 
     def restore(self) -> None:
         """Serve the snapshot that was kept, if it is a good one, however old."""
@@ -68,10 +72,11 @@ class Snapshots:
             return
         try:
             claims = self._verified(token)
-            self._serve(claims, "kept snapshot")
+            compiled = self._compile(claims)
         except Rejected as error:
             log.warning("kept_snapshot_refused", why=str(error))
             return
+        self._serving.swap(compiled, "kept snapshot")
         self.current = claims
 
     def _verified(self, token: bytes) -> Claims:
@@ -83,13 +88,13 @@ class Snapshots:
             raise Rejected(421, "the snapshot is for another pod")
         return claims
 
-    def _serve(self, claims: Claims, source: str) -> None:
+    def _compile(self, claims: Claims) -> Compiled:
         try:
             table = snapshot.decode_table(claims)
             foreign = [r.key for r in table.routes if r.namespace != self._settings.namespace]
             if table.namespace != self._settings.namespace or foreign:
                 raise Rejected(421, "the snapshot is for another namespace")
-            self._serving.serve(table, source)
+            return Compiled(table)
         except msgspec.ValidationError as error:
             raise Rejected(422, f"this sidecar does not know it: {error}") from error
         except Unprogrammable as error:
@@ -114,7 +119,7 @@ def application(snapshots: Snapshots, serving: Serving) -> web.Application:
         if not _admit(admitted, time.monotonic):
             return _answer(429, error="too many pushes")
         try:
-            claims = snapshots.accept(await request.read(), time.time())
+            claims = await snapshots.accept(await request.read(), time.time())
         except web.HTTPRequestEntityTooLarge:
             return _answer(413, error=f"larger than {contract.SNAPSHOT_MAX_BYTES} bytes")
         except Rejected as error:

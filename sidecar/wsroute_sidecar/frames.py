@@ -130,7 +130,7 @@ class Tracker:
         self._left = 0  # bytes of the current data frame that are still to come, its key included
         self._message: int | None = None  # payload so far of a message whose last frame is to come
         self._held = b""
-        self._pending = b""  # to be put in at the end of the current frame
+        self._pending = b""  # the own Close, to be put in at the end of the current frame
         self._parsing = True
         self._passing = True
         self._shut = False  # nothing may be put in any more
@@ -167,15 +167,21 @@ class Tracker:
     def insert(self, frame: bytes) -> bytes:
         """What to write now for `frame`, a control frame of the sidecar's own to this receiver.
 
-        Within a data frame that is nothing: it comes out of `feed` at that frame's end. It is
-        dropped after a Close, be it the sidecar's or one that passed, and in a broken stream.
+        Within a data frame that is nothing: a Close comes out of `feed` at that frame's end, any
+        other frame is dropped. So is each one after a Close, be it the sidecar's or one that
+        passed, and in a broken stream.
         """
         if self._shut:
             return b""
-        self._shut = frame[0] == _CLOSE
-        self._pending += frame
-        self._plain = False
-        return self._release() if self.at_boundary else b""
+        out = frame if self.at_boundary else b""
+        if frame[0] == _CLOSE:
+            self._shut = True
+            self._plain = False
+            if out:
+                self._passing = False
+            else:
+                self._pending = frame
+        return out
 
     def flush(self) -> bytes:
         """What was held back of a frame that the end of the stream has cut off."""
@@ -183,13 +189,6 @@ class Tracker:
             return b""
         self._shut = self._shut or bool(self._held)
         return self._held
-
-    def _release(self) -> bytes:
-        """The pending frames; nothing goes out after a Close among them."""
-        pending, self._pending = self._pending, b""
-        self._passing = self._passing and not self._shut
-        self._plain = self._parsing and self._passing and not self._held
-        return pending
 
     def _skip_messages(self, data: bytes, at: int) -> int:
         """Where the messages end that stand whole, and in one short frame each, from `at` on."""
@@ -212,7 +211,7 @@ class Tracker:
         return at
 
     def _scan(self, data: bytes, at: int) -> Iterator[bytes]:
-        """The parts of `data` that go out, with the pending frames between them."""
+        """The parts of `data` that go out, and the pending Close after them."""
         end = len(data)
         start = 0 if self._passing else end  # data[start:at] is to go out
         while True:
@@ -221,8 +220,8 @@ class Tracker:
                 break
             if self._pending:
                 yield data[start:at]
-                yield self._release()
-                start = at if self._passing else end
+                yield self._pending
+                self._pending, self._passing, start = b"", False, end
             at = self._skip_messages(data, at)
             verdict, size = self._judge(data, at)
             if verdict is _Verdict.HOLD:

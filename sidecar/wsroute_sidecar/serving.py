@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from wsroute_api.types import Table
 from wsroute_sidecar import log
 from wsroute_sidecar.drain import Drainer
 from wsroute_sidecar.routes import Compiled, Live
 
 
 class Serving:
-    """The way in for tables: compile whole, swap one reference, then look at live tunnels."""
+    """The way in for compiled tables: swap one reference, then look at live tunnels."""
 
     def __init__(self, live: Live, drainer: Drainer) -> None:
         self._live: Final = live
@@ -22,9 +21,8 @@ class Serving:
         """What is served now."""
         return self._live.table
 
-    def serve(self, table: Table, source: str) -> None:
-        """Serve `table` from now on; Unprogrammable leaves everything as it was."""
-        compiled = Compiled(table)
+    def swap(self, compiled: Compiled, source: str) -> None:
+        """Serve `compiled` from now on."""
         self._live.table = compiled
         self._drainer.routes_changed(compiled)
         log.info("routes_loaded", source=source, routes=len(compiled.routes))

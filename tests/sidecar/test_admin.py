@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ class Pod:
         self.snapshots = Snapshots(settings, Serving(self.live, Drainer(tunnels)))
 
     def push(self, token: bytes, now: float = NOW) -> tuple[int, int]:
-        return self.snapshots.accept(token, now).version
+        return asyncio.run(self.snapshots.accept(token, now)).version
 
     def ports(self) -> list[int]:
         """The ports that are served."""
