@@ -27,6 +27,9 @@ HEAD_TIMEOUT: Final = 10.0
 """Seconds from a request's first byte to the end of its head."""
 
 KEEPALIVE_TIMEOUT: Final = 75.0
+LINGER: Final = 1.0
+"""Seconds that a client has to stop sending what was refused."""
+
 MAX_TARGET: Final = 8190
 MAX_FIELD: Final = 16 * 1024
 MAX_HEAD: Final = MAX_FIELDS_SIZE + MAX_TARGET
@@ -175,7 +178,6 @@ class _Front(RequestHandler):
 
     def _refuse_head(self, status: int) -> None:
         self._refuse(status, "UnfinishedHead")
-        self.force_close()
 
     def handle_error(  # type: ignore[override] # aiohttp asks of a response what Finished has
         self,
@@ -198,12 +200,28 @@ class _Front(RequestHandler):
             _malformed(client=_peer(self), status=status, why=why)
         phrase = HTTPStatus(status).phrase
         body = f"wsroute: {status} {_PLAIN_WORDS[status]}\n"
-        if self.transport is not None:
-            self.transport.write(
+        transport, self.transport = self.transport, None
+        if transport is not None:
+            transport.write(
                 f"HTTP/1.1 {status} {phrase}\r\nServer: wsroute\r\nConnection: close\r\n"
                 f"Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
                 f"\r\n{body}".encode()
             )
+            transport.set_protocol(_Lingering(transport))
+        self.connection_lost(None)
+
+
+class _Lingering(asyncio.Protocol):
+    """Reads on for a while, as a reset would take the answer from the client (RFC 9112 9.6)."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        if transport.can_write_eof():
+            transport.write_eof()
+        loop = asyncio.get_running_loop()
+        self._timer: Final = loop.call_later(LINGER, transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._timer.cancel()
 
 
 def _peer(protocol: RequestHandler) -> str:
@@ -236,7 +254,7 @@ class Server(web.Server):
             access_log=None,
             auto_decompress=False,
             keepalive_timeout=KEEPALIVE_TIMEOUT,
-            lingering_time=0.0,
+            lingering_time=LINGER,
             max_field_size=MAX_FIELD,
             max_headers=MAX_HEAD // len(b"a:\r\n"),  # never met: requests.check says 431
             max_line_size=MAX_TARGET,

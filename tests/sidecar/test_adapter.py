@@ -434,6 +434,21 @@ async def test_a_head_that_never_ends_is_refused_before_it_fills_the_memory() ->
     assert got.startswith(b"HTTP/1.1 431 ")
 
 
+@pytest.mark.parametrize("status", [b"431", b"200"], ids=["by the parser", "by the handler"])
+async def test_an_answer_is_not_lost_because_the_client_goes_on_sending(status: bytes) -> None:
+    async def handler(exchange: Exchange) -> Finished:
+        return await answered(exchange, keep_alive=False)
+
+    async with connected(handler) as peer:
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999\r\n"
+        peer.send(head + (b"\r\n" if status == b"200" else b""))
+        for _ in range(8):
+            peer.send(b"A: b\r\n" * 20_000)
+            await asyncio.sleep(0.02)
+        got = await peer.rest()
+    assert got.startswith(b"HTTP/1.1 " + status)
+
+
 @pytest.mark.parametrize(
     ("raw", "status", "body"),
     [
