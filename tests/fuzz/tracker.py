@@ -16,6 +16,7 @@ from tests.sidecar.frame_cases import CASES, feed, state
 from wsroute_sidecar.frames import Tracker
 
 _OWN_PING: Final = bytes.fromhex("8902 6869")
+_OWN_CLOSE: Final = bytes.fromhex("8802 03e9")
 _PONG: Final = b"x"
 _TELLING: Final = bytes.fromhex("00 01 41 7d 7e 7f 80 81 82 88 89 8a c1 fd fe ff")
 """First and second bytes of heads."""
@@ -30,7 +31,7 @@ def check(data: bytes) -> None:
 
 
 def _check_cuts(data: bytes, masked: bool, limit: int | None) -> None:
-    inserts = [(len(data) // 2, _OWN_PING)]
+    inserts = [(len(data) // 3, _OWN_PING), (len(data) // 2, _OWN_CLOSE)]
     results = []
     for step in (len(data) + 1, 7, 1):
         tracker = Tracker(masked=masked, max_message=limit)
