@@ -17,8 +17,8 @@ The way of a route, always down:
 Injection is beside it: `webhook` serves with the certificates of `certstore` (`certs`, pure), and
 `inject` (pure; `container`, `tuning`) decides on a pod.
 
-Its parts meet in `app`; `settings` and `cli` are for people; `kube` is the API client, `log`,
-`metrics` and `health` are for those who run it.
+Its parts meet in `app`; `settings` and `cli` are for people; `kube` is the API client, `waits` a
+helper; `log`, `metrics` and `health` are for those who run it.
 
 What it may do in the cluster, and the chart grants no more:
 

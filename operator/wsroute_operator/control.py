@@ -10,7 +10,7 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Final
 
-from wsroute_operator import conditions, metrics
+from wsroute_operator import conditions, log, metrics
 from wsroute_operator.index import Index
 from wsroute_operator.keys import Keyring
 from wsroute_operator.kube import Kube
@@ -49,7 +49,10 @@ class Control:
                 await self._index.changed.wait()
                 await asyncio.sleep(_COALESCE)
                 for namespace in self._index.take_dirty():
-                    self._replan(namespace)
+                    try:
+                        self._replan(namespace)
+                    except Exception as error:  # noqa: BLE001 - it must not stop the others
+                        log.error("plan_failed", error, namespace=namespace)
                     await asyncio.sleep(0)
         finally:
             self._writer.close()
@@ -57,9 +60,9 @@ class Control:
 
     def _replan(self, namespace: str) -> None:
         objects = self._index.namespace(namespace)
-        earlier = self._plans.pop(namespace, _NO_PLAN)
         with metrics.PLAN_SECONDS.time():
             planned = plan(namespace, objects.routes.values(), objects.pods.values())
+        earlier = self._plans.pop(namespace, _NO_PLAN)
         if planned != _NO_PLAN:
             self._plans[namespace] = planned
         self._pusher.want(
@@ -68,8 +71,10 @@ class Control:
         for uid in earlier.verdicts.keys() - planned.verdicts.keys():
             self._writer.forget(uid)
         for uid, verdict in planned.verdicts.items():
-            if verdict != earlier.verdicts.get(uid):
-                self._writer.touch(namespace, uid)
+            known = earlier.verdicts.get(uid)
+            if verdict != known:
+                edited = known is None or known.generation != verdict.generation
+                self._writer.touch(namespace, uid, hurry=edited)
 
     def _pushed(self, pod: Pod) -> None:
         if (delivery := self._pusher.delivery(pod)) is not None:
@@ -87,7 +92,7 @@ class Control:
         return View(
             route=route,
             version=self._index.version("routes", uid),
-            settled=conditions.settled(reports),
+            settled=verdict.generation == route.generation and conditions.settled(reports),
             status=lambda before: _status(route, verdict, reports, before),
         )
 

@@ -41,6 +41,7 @@ class PodTable(msgspec.Struct, frozen=True):
 class Verdict(msgspec.Struct, frozen=True):
     """What planning found out about one route."""
 
+    generation: int
     pods: tuple[Pod, ...] = ()
     """The pods that it selects and that count, by name."""
     starting: int = 0
@@ -75,6 +76,7 @@ def plan(namespace: str, routes: Iterable[RouteObject], pods: Iterable[Pod]) -> 
                 served[pod.uid].append(item)
         counting = tuple([pod for pod in selected if pod.uid in counts])
         verdicts[item.uid] = Verdict(
+            generation=item.generation,
             pods=counting,
             starting=len(selected) - len(counting),
             missing_ports=tuple(_missing_sentences(missing, selected)),

@@ -26,6 +26,7 @@ from wsroute_operator.delivery import Answer, Attempt, Delivery, Failed, Outrun,
 from wsroute_operator.keys import Keyring
 from wsroute_operator.objects import Pod
 from wsroute_operator.plan import PodTable
+from wsroute_operator.waits import at_most
 
 _CONCURRENCY: Final = 64
 _RETRY_CONCURRENCY: Final = 32
@@ -55,13 +56,12 @@ class Pusher:
         keyring: Keyring,
         changed: Callable[[Pod], None],
         still_leading: Callable[[], Awaitable[bool]],
-        port: int = contract.PUSH_PORT,
     ) -> None:
         """`changed` is told of each outcome; `still_leading` asks the API server, not a memory."""
         self._epoch = epoch
         self._changed = changed
         self._still_leading = still_leading
-        self._wire = _Wire(keyring, port)
+        self._wire = _Wire(keyring)
         self._couriers: dict[str, dict[str, _Courier]] = {}
         self._slots = asyncio.Semaphore(_CONCURRENCY)
         self._retry_slots = asyncio.Semaphore(_RETRY_CONCURRENCY)
@@ -138,23 +138,14 @@ class _Courier:
             self._wake.clear()
             await self._attempt(self.delivery)
             if self.delivery.due:
-                await _wait(self._wake, self.delivery.delay(random.random()))  # noqa: S311 - jitter
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return
+                await at_most(self.delivery.delay(random.random()), self._wake)  # noqa: S311 - jitter
 
 
 class _Wire:
     """The HTTP client's side of a push."""
 
-    def __init__(self, keyring: Keyring, port: int) -> None:
+    def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
-        self._port = port
         # A kept connection could lead to another pod, which got the address since.
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
         self._session = aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT)
@@ -192,7 +183,7 @@ class _Wire:
     async def _put(self, address: str, token: bytes) -> Answer:
         host = f"[{address}]" if ":" in address else address
         async with self._session.put(
-            f"http://{host}:{self._port}{contract.SNAPSHOT_PATH}",
+            f"http://{host}:{contract.PUSH_PORT}{contract.SNAPSHOT_PATH}",
             data=token,
             headers={"Content-Type": contract.SNAPSHOT_MEDIA_TYPE},
             allow_redirects=False,  # a pod must not choose what the operator connects to

@@ -1,9 +1,11 @@
 """Writes the status of routes, and Events for what went wrong with them.
 
 - One writer: the leader, by server-side apply, as the only manager of these fields.
-- A change is written when the pushes it led to have an outcome, so that one write tells it all,
-  or after a second without.
-- At most one write a second for each route; what is equal to the status at hand is not written.
+- A change is written when the pushes it led to have an outcome, so that one write tells it all.
+  An edit whose pushes take longer than a second is told of before. That a new leader, or a new
+  pod's first push, has yet to find out is no news: what was said stands until then.
+- At most one write a second for each generation of a route; somebody waits for what an edit leads
+  to. What is equal to the status at hand is not written.
 - An Event has a name made of what it says. The API server refuses a second one of the same name,
   so a mistake is told once however often it is found and by whichever replica.
 """
@@ -15,6 +17,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -24,9 +27,11 @@ from wsroute_operator import log, metrics
 from wsroute_operator.conditions import Finding, news
 from wsroute_operator.kube import FIELD_MANAGER, ConflictError, Kube, KubeError, NotFoundError
 from wsroute_operator.objects import Json, RouteObject
+from wsroute_operator.waits import at_most
 
 _INTERVAL: Final = 1.0
 _PATIENCE: Final = 1.0
+_LONG_PATIENCE: Final = 30.0
 _COALESCE: Final = 0.02
 _CONCURRENCY: Final = 16
 _LONGEST_PAUSE: Final = 30.0
@@ -58,13 +63,13 @@ class StatusWriter:
         self._slots = asyncio.Semaphore(_CONCURRENCY)
         self._scribes: dict[str, _Scribe] = {}
 
-    def touch(self, namespace: str, uid: str) -> None:
-        """Something has happened that may change the status of a route."""
+    def touch(self, namespace: str, uid: str, *, hurry: bool = False) -> None:
+        """Something has happened that may change a route's status; `hurry` when it was edited."""
         scribe = self._scribes.get(uid)
         if scribe is None:
-            look = lambda: self._look(namespace, uid)  # noqa: E731 - bound to this route
+            look = partial(self._look, namespace, uid)
             scribe = self._scribes[uid] = _Scribe(look, self._kube, self._slots)
-        scribe.touch()
+        scribe.touch(hurry=hurry)
 
     def forget(self, uid: str) -> None:
         """A route has gone."""
@@ -87,11 +92,14 @@ class _Scribe:
         self._kube = kube
         self._slots = slots
         self._touched = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._written: tuple[int, Json] = (0, {})
 
-    def touch(self) -> None:
+    def touch(self, *, hurry: bool) -> None:
         self._touched.set()
+        if hurry:
+            self._hurry.set()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
 
@@ -102,6 +110,7 @@ class _Scribe:
     async def _run(self) -> None:
         pause = _INTERVAL
         while self._touched.is_set():
+            self._hurry.clear()
             view = await self._settled()
             if view is None:
                 return
@@ -117,28 +126,31 @@ class _Scribe:
                 pause = min(2 * pause, _LONGEST_PAUSE)
             else:
                 pause = _INTERVAL if wrote else _COALESCE
-            await asyncio.sleep(pause)
+            await at_most(pause, self._hurry)
 
     async def _settled(self) -> View | None:
         """What to write, once the pushes have an outcome or have taken too long for waiting."""
-        deadline = time.monotonic() + _PATIENCE
+        begun = time.monotonic()
         while True:
             self._touched.clear()
             view = self._look()
-            left = deadline - time.monotonic()
-            if view is None or view.settled or left <= 0:
+            if view is None or view.settled:
                 return view
-            try:
-                async with asyncio.timeout(left):
-                    await self._touched.wait()
-                    await asyncio.sleep(_COALESCE)
-            except TimeoutError:
-                continue
+            edited = self._before(view).get("observedGeneration") != view.route.generation
+            left = begun + (_PATIENCE if edited else _LONG_PATIENCE) - time.monotonic()
+            if left <= 0:
+                return view
+            await at_most(left, self._touched)
+            await asyncio.sleep(_COALESCE)
+
+    def _before(self, view: View) -> Json:
+        """The latest status that is known: what was written, unless something newer was read."""
+        version, written = self._written
+        return view.route.status if view.version > version else written
 
     async def _write(self, view: View) -> bool:
-        """Write what differs from the latest status that is known; whether anything did."""
-        version, written = self._written
-        before = view.route.status if view.version > version else written
+        """Write what differs from the latest status; whether anything did."""
+        before = self._before(view)
         status = view.status(before)
         if status == before:
             return False

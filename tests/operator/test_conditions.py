@@ -13,7 +13,7 @@ from wsroute_operator.plan import Verdict, plan
 ROUTE = route("r", generation=2)
 BROKEN = route("r", spec={"rules": "nonsense"})
 POD = pod("p")
-WELL = Verdict(pods=(POD,))
+WELL = Verdict(generation=1, pods=(POD,))
 DONE = PodReport("p", programmed=True)
 NOW = "2025-06-01T00:00:00Z"
 
@@ -44,7 +44,7 @@ GOOD = {
     [
         pytest.param(status(ROUTE, WELL, DONE), {}, id="all well"),
         pytest.param(
-            status(BROKEN, Verdict()),
+            status(BROKEN, Verdict(generation=1)),
             {
                 "Accepted": ("False", "UnsupportedValue"),
                 "ResolvedRefs": ("Unknown", "Pending"),
@@ -54,7 +54,7 @@ GOOD = {
             id="mistake",
         ),
         pytest.param(
-            status(ROUTE, Verdict()),
+            status(ROUTE, Verdict(generation=1)),
             {
                 "ResolvedRefs": ("False", "NoMatchingPods"),
                 "Programmed": ("False", "Pending"),
@@ -63,7 +63,7 @@ GOOD = {
             id="no pods",
         ),
         pytest.param(
-            status(ROUTE, Verdict(starting=2)),
+            status(ROUTE, Verdict(generation=1, starting=2)),
             {
                 "ResolvedRefs": ("False", "Pending"),
                 "Programmed": ("False", "Pending"),
@@ -72,7 +72,9 @@ GOOD = {
             id="pods only starting",
         ),
         pytest.param(
-            status(ROUTE, Verdict(pods=(POD,), missing_ports=("spec: no port",)), DONE),
+            status(
+                ROUTE, Verdict(generation=1, pods=(POD,), missing_ports=("spec: no port",)), DONE
+            ),
             {"ResolvedRefs": ("False", "BackendNotFound"), "Ready": ("False", "BackendNotFound")},
             id="missing port",
         ),
@@ -90,7 +92,7 @@ GOOD = {
             id="push failed",
         ),
         pytest.param(
-            status(ROUTE, Verdict(pods=(POD,), lost=("a is b",)), DONE),
+            status(ROUTE, Verdict(generation=1, pods=(POD,), lost=("a is b",)), DONE),
             {"PartiallyInvalid": ("True", "Conflicted"), "Ready": ("False", "Conflicted")},
             id="conflict",
         ),
@@ -118,7 +120,7 @@ def test_ten_failing_pods_are_named_and_the_rest_counted() -> None:
 
 
 def test_no_pods_says_what_to_compare() -> None:
-    message = found_message(status(ROUTE, Verdict()), "Ready")
+    message = found_message(status(ROUTE, Verdict(generation=1)), "Ready")
     assert "spec.selector" in message
     assert "wsroute.dev/inject=true" in message
     assert "-n shop" in message
@@ -187,12 +189,17 @@ def test_settled_when_every_outcome_is_known() -> None:
 
 def test_news_is_what_went_wrong_and_was_not_said_before() -> None:
     good = status(ROUTE, WELL, DONE)
-    bad = status(ROUTE, Verdict(pods=(POD,), lost=("a is b",)), DONE, PodReport("q", failure="x"))
+    bad = status(
+        ROUTE,
+        Verdict(generation=1, pods=(POD,), lost=("a is b",)),
+        DONE,
+        PodReport("q", failure="x"),
+    )
     assert [f.reason for f in news(good, bad)] == ["PodsNotProgrammed", "Conflicted"]
     assert list(news(bad, bad)) == []
     assert list(news(bad, good)) == []
     other = msgspec.structs.replace(ROUTE, mistakes=("spec.x: is wrong",))
-    assert "spec.x: is wrong" in [f.message for f in news({}, status(other, Verdict()))]
+    assert "spec.x: is wrong" in [f.message for f in news({}, status(other, Verdict(generation=1)))]
 
 
 def test_a_push_under_way_is_no_news() -> None:

@@ -57,6 +57,13 @@ def test_a_pod_that_comes_later_gets_the_route(cluster: Cluster, shop: str) -> N
     assert pod.sidecar.routes == {f"{shop}/chat": 1}
 
 
+def test_an_edit_that_reaches_no_pod_is_observed_all_the_same(cluster: Cluster, shop: str) -> None:
+    cluster.apply(shop, route("chat"))
+    until(lambda: cluster.status(shop, "chat").get("observedGeneration") == 1, "a status")
+    cluster.apply(shop, route("chat", path="/ws"))
+    until(lambda: cluster.status(shop, "chat").get("observedGeneration") == 2, "the next")
+
+
 def test_a_mistake_is_told_where_it_is_and_harms_no_other_route(
     cluster: Cluster, shop: str
 ) -> None:

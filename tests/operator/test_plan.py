@@ -122,6 +122,7 @@ def test_which_pods_have_tables_and_which_count() -> None:
 def test_generations_are_known_by_uid() -> None:
     planned = made([route("r", generation=7)], [pod("p")])
     assert planned.tables["uid-p"].generations == {"uid-r": 7}
+    assert planned.verdicts["uid-r"].generation == 7
 
 
 def test_a_message_names_ten_pods_and_counts_the_rest() -> None:

@@ -28,7 +28,7 @@ class Scene:
         self.route: RouteObject | None = route("r")
         self.version = 1
         self.reports = [DONE]
-        self.verdict = Verdict(pods=(pod("p"),))
+        self.verdict = Verdict(generation=1, pods=(pod("p"),))
         self.writer = StatusWriter(self.kube, self.look)
 
     def look(self, namespace: str, uid: str) -> View | None:
@@ -43,8 +43,8 @@ class Scene:
 
         return View(seen, self.version, conditions.settled(reports), status)
 
-    def touch(self) -> None:
-        self.writer.touch("shop", "uid-r")
+    def touch(self, *, hurry: bool = False) -> None:
+        self.writer.touch("shop", "uid-r", hurry=hurry)
 
     async def written(self, count: int, seconds: float = 5) -> Json:
         await eventually(lambda: len(self.kube.statuses) >= count, f"{count} writes", seconds)
@@ -104,6 +104,18 @@ async def test_an_outcome_that_does_not_come_is_waited_for_a_second(scene: Scene
     assert 0.9 < time.monotonic() - begun < 2.0
 
 
+async def test_what_was_said_stands_while_a_push_has_yet_to_find_out(scene: Scene) -> None:
+    scene.touch()
+    await scene.written(1)
+    scene.reports = [DONE, UNDER_WAY]
+    scene.touch()
+    await asyncio.sleep(2.2)
+    await scene.written(1)
+    scene.reports = [DONE, PodReport("q", failure="it hangs")]
+    scene.touch()
+    assert (await scene.written(2, seconds=0.5))["pods"]["summary"] == "1/2"
+
+
 async def test_a_burst_of_changes_is_written_at_most_once_a_second(scene: Scene) -> None:
     scene.touch()
     await scene.written(1)
@@ -115,6 +127,14 @@ async def test_a_burst_of_changes_is_written_at_most_once_a_second(scene: Scene)
     status = await scene.written(2)
     assert time.monotonic() - begun > 0.9
     assert "failure 49" in status["conditions"][2]["message"]
+
+
+async def test_an_edit_does_not_wait_for_the_second_to_pass(scene: Scene) -> None:
+    scene.touch()
+    await scene.written(1)
+    scene.route = route("r", generation=2)
+    scene.touch(hurry=True)
+    assert (await scene.written(2, seconds=0.5))["observedGeneration"] == 2
 
 
 async def test_a_write_that_fails_is_tried_again(scene: Scene) -> None:
@@ -150,13 +170,13 @@ async def test_nothing_is_written_for_a_route_that_is_not_there(scene: Scene) ->
 
 
 async def test_a_mistake_is_told_as_an_event_once(scene: Scene) -> None:
-    scene.verdict = Verdict()
+    scene.verdict = Verdict(generation=1)
     scene.reports = []
     scene.touch()
     await scene.written(1)
     await eventually(lambda: scene.kube.events, "an event")
     again = Scene()
-    again.kube, again.verdict, again.reports = scene.kube, Verdict(), []
+    again.kube, again.verdict, again.reports = scene.kube, Verdict(generation=1), []
     again.writer = StatusWriter(again.kube, again.look)
     again.touch()
     await scene.written(2)
