@@ -98,8 +98,12 @@ class Exchange:
         return writer
 
     def abort(self) -> None:
-        """Cut the connection, so that nobody takes a cut-off response for a whole one."""
+        """Reset the connection, so that nobody takes a cut-off response for a whole one."""
         if (transport := self._request.transport) is not None:
+            at_once = struct.pack("ii", 1, 0)
+            transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, at_once
+            )
             transport.abort()
 
     def take(self) -> tuple[asyncio.Transport, bytes]:

@@ -52,6 +52,7 @@ class Settings:
     proxy_protocol: bool = False
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    tracing: bool = False
     namespace: str = "default"
     pod_uid: str = ""
     public_keys: tuple[str, ...] = ()
@@ -86,6 +87,7 @@ _FLAGS: Final[Mapping[str, tuple[Callable[[str], Any], str, str]]] = {
     "proxy_protocol": (_switch, "BOOL", "trusted proxies begin with a PROXY protocol v2 header"),
     "tls_cert": (Path, "FILE", "serve wss and https with this certificate chain, PEM"),
     "tls_key": (Path, "FILE", "its private key, PEM"),
+    "tracing": (_switch, "BOOL", "OpenTelemetry spans, if its library is installed"),
 }
 _IDENTITY: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "namespace": (contract.ENV_NAMESPACE, str),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import secrets
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from wsroute_api.matching import Ambiguous, Candidate, Facts
 from wsroute_sidecar import headers, log, plain
@@ -33,6 +33,9 @@ from wsroute_sidecar.requests import Head, Refusal, check, values
 from wsroute_sidecar.routes import Compiled, Live
 from wsroute_sidecar.tunnels import Record, Tunnels, new_id
 
+if TYPE_CHECKING:
+    from wsroute_sidecar.tracing import Span, Tracer
+
 _refused: Final = log.Limited("request_refused")
 
 
@@ -44,6 +47,7 @@ class _Routed(NamedTuple):
     candidate: Candidate
     policy: Policy
     sender: Client
+    span: Span | None = None
 
     def target(self) -> str:
         """Path and query that the backend receives."""
@@ -62,6 +66,7 @@ class Forwarder:
         engine: AsyncioEngine,
         backend: plain.Backend,
         metrics: Metrics,
+        tracer: Tracer | None = None,
     ) -> None:
         self._settings: Final = settings
         self._live: Final = live
@@ -69,6 +74,7 @@ class Forwarder:
         self._engine: Final = engine
         self._backend: Final = backend
         self._metrics: Final = metrics
+        self._tracer: Final = tracer
         self._identity: Final = f"wsroute-{secrets.token_hex(4)}".encode()
 
     async def __call__(self, exchange: Exchange) -> Finished:
@@ -116,6 +122,12 @@ class Forwarder:
             status = policy.redirect.status_code
             return Refusal(status, f"see {to}", (("Location", to),), close=False, cause="redirect")
         routed = _Routed(exchange, head, candidate, policy, sender)
+        if self._tracer is None:
+            return await self._serve(routed, upgrade)
+        with self._tracer.request(head, policy) as span:
+            return span.saw(await self._serve(routed._replace(span=span), upgrade))
+
+    async def _serve(self, routed: _Routed, upgrade: Upgrade | None) -> Finished | Refusal:
         if upgrade is None:
             return await self._plain(routed)
         return await self._tunnel(routed, upgrade)
@@ -186,13 +198,13 @@ class Forwarder:
         opened = await self._engine.open(exchange, dial, judge, drawn, record)
         if isinstance(opened, Refused):
             self._metrics.handshake_failed("backend_refused")
-            return await plain.refused(exchange, opened, modifier)
+            return await plain.refused(exchange, opened, policy.port, modifier, policy.request)
         self._tunnels.opened(record, opened, subprotocol)
         return Finished(keep_alive=False, status=101)
 
     def _fields(self, routed: _Routed, request_id: str, *, upgrade: bool) -> Fields:
         policy = routed.policy
-        return headers.to_backend(
+        fields = headers.to_backend(
             routed.head,
             routed.sender,
             host=policy.rewrite_host or routed.head.host or f"localhost:{policy.port}",
@@ -201,6 +213,7 @@ class Forwarder:
             modifier=policy.request_headers,
             upgrade=upgrade,
         )
+        return fields if routed.span is None else routed.span.carried(fields)
 
 
 def _match(

@@ -68,37 +68,56 @@ class Backend:
             data=exchange.body(ask=expects) if exchange.has_body else None,
             allow_redirects=False,
         )
-        begun = False
+        status = 0
         try:
             async with asyncio.timeout(limit), request as response:
-                begun = True
-                return await _answer(
-                    exchange, response.status, response.raw_headers, response.content, modifier
-                )
+                raw, body = response.raw_headers, response.content
+                if response.status == HTTPStatus.SWITCHING_PROTOCOLS:
+                    response.close()
+                    raise DialError(502, "backend_answer", "the backend switches protocols unasked")
+                status = response.status
+                return await _answer(exchange, status, raw, body, modifier)
         except (aiohttp.ClientError, TimeoutError) as error:
-            if begun:
-                exchange.abort()
-                return Finished(keep_alive=False)
-            if isinstance(error, TimeoutError):
-                raise DialError(
-                    504, "backend_timeout", f"no response within {limit:g} s"
-                ) from error
-            raise DialError(
-                502, "backend_unreachable", f"the backend on port {port} failed: {error}"
-            ) from error
+            return _failed(exchange, status, port, error)
 
 
-async def refused(exchange: Exchange, answer: Refused, modifier: Modifier) -> Finished:
-    """Relay the backend's ordinary answer to an upgrade; both connections end with it."""
+async def refused(
+    exchange: Exchange, answer: Refused, port: int, modifier: Modifier, limit: float | None
+) -> Finished:
+    """Relay the backend's ordinary answer to an upgrade within `limit` seconds.
+
+    Both connections end with it.
+
+    Raises:
+        DialError: It is no response; nothing was sent to the client.
+    """
+    status = 0
     try:
-        status, fields, body = await response_body(answer.transport, answer.early)
-        return await _answer(exchange, status, fields, body, modifier, close=True)
-    except aiohttp.ClientError as error:
-        raise DialError(
-            502, "backend_answer", f"the backend's answer is not acceptable: {error}"
-        ) from error
+        async with asyncio.timeout(limit):
+            code, raw, body = await response_body(answer.transport, answer.early)
+            status = code
+            return await _answer(exchange, status, raw, body, modifier, close=True)
+    except (aiohttp.ClientError, TimeoutError) as error:
+        return _failed(exchange, status, port, error)
     finally:
         answer.transport.abort()
+
+
+def _failed(exchange: Exchange, status: int, port: int, error: Exception) -> Finished:
+    """Cut a response that has begun with `status`; DialError where none has."""
+    if status:
+        exchange.abort()
+        return Finished(keep_alive=False, status=status)
+    if isinstance(error, TimeoutError):
+        cause, why = "backend_timeout", f"the backend on port {port} did not respond in time"
+        raise DialError(504, cause, why) from error
+    if isinstance(error, aiohttp.ClientConnectorError):
+        cause, why = "backend_unreachable", f"the backend on port {port} refused: {error.strerror}"
+    elif isinstance(error, aiohttp.ClientConnectionError):
+        cause, why = "backend_answer", f"the backend on port {port} broke the connection"
+    else:
+        cause, why = "backend_answer", f"the backend on port {port} does not speak HTTP"
+    raise DialError(502, cause, why) from error
 
 
 async def _answer(

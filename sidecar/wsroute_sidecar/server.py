@@ -30,6 +30,7 @@ from wsroute_sidecar.tunnels import Tunnels
 
 if TYPE_CHECKING:
     from wsroute_sidecar.tls import Certificate
+    from wsroute_sidecar.tracing import Tracer
 
 _RESERVED_FILES: Final = 256
 """Descriptors that tunnels leave to listeners, health, pushes and plain HTTP."""
@@ -60,6 +61,7 @@ async def run(settings: Settings) -> None:
         engine=engine,
         backend=backend,
         metrics=metrics,
+        tracer=_tracer() if settings.tracing else None,
     )
     server = Server(forward)
     stop = _stop_signals(loop)
@@ -186,6 +188,14 @@ async def _listening(server: Server, settings: Settings) -> AsyncIterator[None]:
         listener.close()
         if watch is not None:
             watch.cancel()
+
+
+def _tracer() -> Tracer:
+    try:
+        from wsroute_sidecar.tracing import Tracer  # noqa: PLC0415 - not installed by default
+    except ImportError as error:
+        raise ValueError("--tracing: install wsroute[tracing], it needs OpenTelemetry") from error
+    return Tracer()
 
 
 def _certificate(chain: Path, key: Path) -> Certificate:
