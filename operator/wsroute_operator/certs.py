@@ -6,8 +6,9 @@ Rules:
   when a third of its life is left.
 - A new authority is only trusted at first. It signs when it has been in the hands of all API
   servers and replicas for a while, so none of them meets a certificate that it cannot check.
-- An authority is trusted until it expires, but only the newest one's private key is kept.
-- What cannot be read, or is of no use any more, is replaced whole and at once.
+- Authorities are trusted until they expire, whatever becomes of their keys: a replica may still
+  serve what they signed.
+- A serving certificate that cannot be used is replaced at once.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ AUTHORITY_LIFE: Final = timedelta(days=365)
 SERVING_LIFE: Final = timedelta(days=90)
 SETTLING: Final = timedelta(minutes=10)
 """How long a new authority is only trusted before it signs."""
+_TRUSTED: Final = 4
+"""Authorities at most; two are usual, more come of Secrets that were deleted."""
 _SKEW: Final = timedelta(minutes=5)
 """How far an API server's clock may be behind."""
 
@@ -56,32 +59,38 @@ _SECRET_KEYS: Final = ("ca.crt", "ca.key", "tls.crt", "tls.key")
 
 def renewed(held: Certificates, names: Sequence[str], now: datetime) -> Certificates:
     """What to hold `now` in order to serve as the DNS `names`: `held` itself if nothing is due."""
-    try:
-        serving = x509.load_pem_x509_certificate(held.certificate)
-        known = x509.load_pem_x509_certificates(held.authorities)
-        usable = _fit(known[0], held.authority_key) and _fit(serving, held.key)
-    except (ValueError, TypeError):
-        usable = False
-    if not usable or now >= known[0].not_valid_after_utc:
-        return _signed(_new_authority(now), names, now)
-    trusted = [authority for authority in known if now < authority.not_valid_after_utc]
-    if _due(trusted[0], now):
+    trusted = [a for a in _certificates(held.authorities) if now < a.not_valid_after_utc]
+    if not trusted or not _fit(trusted[0], held.authority_key) or _due(trusted[0], now):
         newest = _new_authority(now)
-        trusted = [x509.load_pem_x509_certificate(newest.authorities), *trusted]
+        trusted = [*_certificates(newest.authorities), *trusted][:_TRUSTED]
         held = replace(held, authorities=_pem(trusted), authority_key=newest.authority_key)
-    if _must_sign(serving, trusted[0], names, now):
+    if _must_sign(held, trusted, names, now):
         return _signed(replace(held, authorities=_pem(trusted)), names, now)
     return held
 
 
 def _must_sign(
-    serving: x509.Certificate, newest: x509.Certificate, names: Sequence[str], now: datetime
+    held: Certificates, trusted: Sequence[x509.Certificate], names: Sequence[str], now: datetime
 ) -> bool:
-    """Whether the `newest` authority is to sign a certificate in the place of `serving`."""
-    if now >= serving.not_valid_after_utc or _names(serving) != list(names):
+    """Whether the newest authority is to sign a serving certificate in the place of the held."""
+    serving = next(iter(_certificates(held.certificate)), None)
+    if (
+        serving is None
+        or not _fit(serving, held.key)
+        or _names(serving) != list(names)
+        or now >= serving.not_valid_after_utc
+        or not any(_signed_by(authority, serving) for authority in trusted)
+    ):
         return True
-    settled = now >= newest.not_valid_before_utc + _SKEW + SETTLING
-    return settled and (_due(serving, now) or not _signed_by(newest, serving))
+    settled = now >= trusted[0].not_valid_before_utc + _SKEW + SETTLING
+    return settled and (_due(serving, now) or not _signed_by(trusted[0], serving))
+
+
+def _certificates(pem: bytes) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(pem)
+    except ValueError:
+        return []
 
 
 def _due(certificate: x509.Certificate, now: datetime) -> bool:
@@ -90,7 +99,10 @@ def _due(certificate: x509.Certificate, now: datetime) -> bool:
 
 
 def _fit(certificate: x509.Certificate, key: bytes) -> bool:
-    return _private_key(key).public_key() == certificate.public_key()
+    try:
+        return _private_key(key).public_key() == certificate.public_key()
+    except (ValueError, TypeError):
+        return False
 
 
 def _signed_by(authority: x509.Certificate, certificate: x509.Certificate) -> bool:

@@ -65,16 +65,20 @@ class CertificateStore:
         configuration = await self._configurations.read_mutating_webhook_configuration(
             self._configuration, _request_timeout=TIMEOUT
         )
-        held = await (self._renewed() if self._managed else self._existing())
+        held = await (
+            self._renewed(_published(configuration)) if self._managed else self._existing()
+        )
         if held.authorities:
             await self._trust(configuration, held.authorities)
         return held
 
-    async def _renewed(self) -> Certificates:
+    async def _renewed(self, published: bytes) -> Certificates:
+        """What the Secret is to hold; where there is none, who was trusted so far is, still."""
         try:
             secret = await self._read()
         except NotFoundException:
-            made = renewed(Certificates(), self._names, self._clock())
+            lost = Certificates(authorities=published)
+            made = renewed(lost, self._names, self._clock())
             await self._create(made)
             return made
         held = _content(secret)
@@ -130,6 +134,11 @@ class CertificateStore:
 
 def _version(read: V1Secret | V1MutatingWebhookConfiguration) -> str | None:
     return read.metadata.resource_version if read.metadata else None
+
+
+def _published(configuration: V1MutatingWebhookConfiguration) -> bytes:
+    bundles = [w.client_config.ca_bundle or "" for w in configuration.webhooks or []]
+    return b"".join(map(base64.b64decode, bundles))
 
 
 def _content(secret: V1Secret) -> Certificates:

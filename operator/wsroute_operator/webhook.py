@@ -25,6 +25,8 @@ from wsroute_operator.settings import Settings
 
 _REFRESH_SECONDS: Final = 30.0
 _RETRY_SECONDS: Final = 2.0
+# From the publication of an authority until all API servers have surely seen it.
+_SPREAD_SECONDS: Final = 3.0
 # An API server takes requests of up to 3 MiB, and sends the pod once, with little around it.
 _MAX_BYTES: Final = 4 * 1024 * 1024
 
@@ -64,6 +66,8 @@ async def _keep_fresh(store: CertificateStore, tls: ssl.SSLContext) -> None:
         try:
             held = await store.refresh()
             if held != loaded:
+                if loaded:
+                    await asyncio.sleep(_SPREAD_SECONDS)
                 _load(held, tls)
                 log.info("webhook_certificate_loaded")
             loaded = held

@@ -101,8 +101,8 @@ def test_a_new_authority_is_trusted_before_it_signs(first: Certificates) -> None
 
 
 def years() -> Iterator[datetime]:
-    """Days for three years, and the minutes after each of them."""
-    for day in range(3 * 365):
+    """Every third day for three years, and minutes after each of them."""
+    for day in range(0, 3 * 365, 3):
         yield from (START + day * DAY, START + day * DAY + MINUTE, START + day * DAY + 15 * MINUTE)
 
 
@@ -127,6 +127,29 @@ def test_what_has_expired_altogether_is_replaced_whole(first: Certificates) -> N
     next_ = renewed(first, NAMES, late)
     assert serves(next_, late)
     assert count(next_.authorities) == 1
+
+
+def test_an_authority_whose_key_is_lost_stays_trusted(first: Certificates) -> None:
+    next_ = renewed(replace(first, authority_key=b""), NAMES, START)
+    assert count(next_.authorities) == 2
+    assert next_.certificate == first.certificate
+    later = renewed(next_, NAMES, START + SETTLING)
+    assert later.certificate != first.certificate
+    assert serves(later, START + SETTLING)
+
+
+def test_who_was_trusted_stays_trusted_when_all_keys_are_lost(first: Certificates) -> None:
+    next_ = renewed(Certificates(authorities=first.authorities), NAMES, START)
+    assert serves(next_, START)
+    assert trusts(next_.authorities, first.certificate, START)
+
+
+def test_the_trusted_do_not_become_ever_more(first: Certificates) -> None:
+    held = first
+    for _ in range(10):
+        held = renewed(replace(held, authority_key=b"", certificate=b""), NAMES, START)
+        assert serves(held, START)
+    assert count(held.authorities) == 4
 
 
 def test_an_expired_serving_certificate_does_not_wait_for_a_new_authority(

@@ -137,13 +137,15 @@ async def test_a_bundle_that_someone_removed_comes_back(server: StandIn, replica
     assert bundle(server) == held.authorities
 
 
-async def test_a_secret_that_someone_deleted_is_made_anew(
+async def test_a_secret_that_someone_deleted_is_made_anew_and_its_authority_still_trusted(
     server: StandIn, replica: Replica
 ) -> None:
     before = await replica().refresh()
     del server.objects[SECRET]
     held = await replica().refresh()
+    assert held.certificate != before.certificate
     assert held.authorities != before.authorities
+    assert held.authorities.endswith(before.authorities)
     assert bundle(server) == held.authorities
 
 

@@ -16,7 +16,6 @@ import aiohttp
 import pytest
 
 from tests.operator.certificate_api import CONFIGURATION, SECRET, StandIn, stand_in
-from tests.operator.waiting import eventually
 from wsroute_operator import webhook
 from wsroute_operator.settings import Address, Settings
 
@@ -76,12 +75,16 @@ class Webhook:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.01)
 
-    async def loses_its_secret(self) -> None:
-        """Return when another has been made and published."""
-        before = self.bundle()
-        del self.api.objects[SECRET]
-        await eventually(lambda: self.bundle() != before, "another bundle")
-        await self.becomes_ready()
+    async def certificate(self) -> bytes:
+        """What a new connection is served with."""
+        tls = ssl.create_default_context(cadata=self.bundle())
+        _, writer = await asyncio.open_connection(
+            "127.0.0.1", self.port, ssl=tls, server_hostname=NAME
+        )
+        served: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        writer.close()
+        await writer.wait_closed()
+        return served
 
 
 @asynccontextmanager
@@ -166,22 +169,31 @@ async def test_it_becomes_ready_when_a_failing_api_server_is_back(
         assert hook.api.failures == 0
 
 
-async def test_a_change_of_certificates_reaches_new_connections(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhook, "_REFRESH_SECONDS", 0.01)
-    async with running() as hook:
-        await hook.loses_its_secret()
-        assert (await hook.admit())["allowed"] is True
+    monkeypatch.setattr(webhook, "_SPREAD_SECONDS", 0.1)
 
 
-async def test_a_connection_that_is_open_outlives_a_change_of_certificates(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(webhook, "_REFRESH_SECONDS", 0.01)
-    async with running() as hook, aiohttp.ClientSession() as session:
+@pytest.mark.usefixtures("fast")
+async def test_no_call_fails_while_certificates_change() -> None:
+    async with asyncio.timeout(10), running() as hook:
+        for _ in range(3):
+            before = await hook.certificate()
+            del hook.api.objects[SECRET]
+            while await hook.certificate() == before:
+                assert (await hook.admit())["allowed"] is True
+            assert (await hook.admit())["allowed"] is True
+
+
+@pytest.mark.usefixtures("fast")
+async def test_a_connection_that_is_open_outlives_a_change_of_certificates() -> None:
+    async with asyncio.timeout(10), running() as hook, aiohttp.ClientSession() as session:
         tls = ssl.create_default_context(cadata=hook.bundle())
         url = f"https://127.0.0.1:{hook.port}/readyz"
         assert (await session.get(url, ssl=tls, server_hostname=NAME)).status == 200
-        await hook.loses_its_secret()
+        before = await hook.certificate()
+        del hook.api.objects[SECRET]
+        while await hook.certificate() == before:
+            assert (await session.get(url, ssl=tls, server_hostname=NAME)).status == 200
         assert (await session.get(url, ssl=tls, server_hostname=NAME)).status == 200
