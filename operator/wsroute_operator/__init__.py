@@ -26,6 +26,7 @@ What it may do in the cluster, and the chart grants no more:
                 pods: list, watch
                 events.k8s.io events: create
                 apiextensions.k8s.io customresourcedefinitions: list, watch
+                admissionregistration.k8s.io mutatingwebhookconfigurations, its own: get, patch
     namespace   coordination.k8s.io leases: create; its own: get, update
-                secrets: create; the signing keys': get
+                secrets: create; the signing keys': get; the webhook's: get, patch
 """

@@ -148,7 +148,7 @@ def _programmed(route: RouteObject, reports: Sequence[PodReport]) -> Finding:
     if not reports:
         return Finding(name, "False", "Pending", "There is no pod to program.")
     count = sum(report.programmed for report in reports)
-    summary = f"{count} of {_pods(len(reports))} serve generation {route.generation}"
+    summary = f"{count} of {len(reports)} pods serve generation {route.generation}"
     if count == len(reports):
         return Finding(name, "True", "Programmed", f"{summary}.")
     failing = [f"{report.name}: {report.failure}" for report in reports if report.failure]

@@ -157,6 +157,13 @@ class _Scribe:
         async with self._slots:
             self._written = (await self._kube.apply_status(view.route, status), status)
         metrics.STATUS_WRITES.labels(outcome="written").inc()
+        log.info(
+            "status_written",
+            route=view.route.key,
+            generation=view.route.generation,
+            ready=status["conditions"][-1]["reason"],
+            pods=status["pods"]["summary"],
+        )
         for finding in news(before, status):
             await self._tell(view.route, finding)
         return True
