@@ -41,6 +41,24 @@ HOST: Final = re.compile(
 )
 _NAME: Final = re.compile(rb"[A-Za-z0-9!#$%&'*+.^`|~-]+\Z")
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_NOT_HTTP: Final = frozenset(
+    [
+        "ANNOUNCE",
+        "DESCRIBE",
+        "FLUSH",
+        "GET_PARAMETER",
+        "PAUSE",
+        "PLAY",
+        "PRI",
+        "RECORD",
+        "REDIRECT",
+        "SETUP",
+        "SET_PARAMETER",
+        "SOURCE",
+        "TEARDOWN",
+    ]
+)
+"""Methods of RTSP, Icecast and HTTP/2's preface, which llhttp knows, too."""
 _SINGLE: Final = frozenset({b"host", b"content-length", b"transfer-encoding"})
 _NEVER_NOMINATED: Final = frozenset(
     {
@@ -88,6 +106,8 @@ def check(
     method: str, target: str, version: tuple[int, int], headers: RawHeaders
 ) -> Head | Refusal:
     """The head that can be trusted, or why there is none."""
+    if method in _NOT_HTTP:
+        return Refusal(501, f"{method} is no method of HTTP")
     if method == "CONNECT":
         return Refusal(405, "CONNECT is not for a reverse proxy", (("Allow", "GET, HEAD, POST"),))
     if version not in ((1, 0), (1, 1)):

@@ -284,6 +284,8 @@ def test_only_one_expectation_is_met(value: bytes, expected: int) -> None:
     ("method", "version", "expected"),
     [
         ("CONNECT", HTTP_1_1, 405),
+        ("DESCRIBE", HTTP_1_0, 501),
+        ("PRI", HTTP_1_1, 501),
         ("GET", (0, 9), 505),
         ("GET", (1, 2), 505),
         ("GET", (2, 0), 505),
