@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol, cast
 
 from wsroute_sidecar.handshake import Answer, BadAnswer, head_end
+from wsroute_sidecar.reading import Reader
 from wsroute_sidecar.relay_types import Dial, DialError
 
 
@@ -47,8 +48,8 @@ Judge = Callable[[bytes], Switching | Answer]
 """What a response head means; raises BadAnswer for one that means nothing."""
 
 
-class _Caller(asyncio.Protocol):
-    """Collects a response head."""
+class _Caller(Reader):
+    """Collects a response head, and stops to read after each piece: frames may follow it."""
 
     transport: asyncio.Transport
 
@@ -63,6 +64,7 @@ class _Caller(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
+        self.transport.pause_reading()
         self._wake()
 
     def eof_received(self) -> None:
@@ -83,6 +85,8 @@ class _Caller(asyncio.Protocol):
             if self._lost:
                 raise BadAnswer("it closed the connection without an answer")
             self._waiter = self._loop.create_future()
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
             await self._waiter
         return bytes(self.buffer[:end])
 
@@ -119,8 +123,6 @@ async def _converse(caller: _Caller, dial: Dial, judge: Judge) -> Called | Refus
         if isinstance(answer, Answer) and answer.status < 200:
             del caller.buffer[: len(head)]  # an interim response
             continue
-        if not caller.transport.is_closing():
-            caller.transport.pause_reading()
         if isinstance(answer, Answer):
             return Refused(answer, caller.transport, bytes(caller.buffer))
         return Called(answer.head, caller.transport, bytes(caller.buffer[len(head) :]))

@@ -10,8 +10,8 @@ tracker of its direction to the other. How a tunnel ends:
  - a backend that leaves without a Close leaves the client with one from the sidecar: 1001 where it
    ended its output, 1011 where the connection broke; within a frame, with the end of input
 
-Reading from one side stops while the other cannot take more, so a tunnel holds at most
-WRITE_HIGH_WATER and one read for each direction.
+A side is read only while nothing waits for its peer, so a tunnel holds at most one piece of
+READ_SIZE for each direction.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from typing import Final
 from wsroute_sidecar import lifetimes
 from wsroute_sidecar.dial import Client, Judge, Refused, call
 from wsroute_sidecar.frames import Tracker, close_frame, ping_frame
+from wsroute_sidecar.reading import Reader
 from wsroute_sidecar.relay_types import (
     CLOSE_TIMEOUT,
     HALF_CLOSE_TIMEOUT,
     STALL_TIMEOUT,
-    WRITE_HIGH_WATER,
     Dial,
     End,
     Initiator,
@@ -40,7 +40,7 @@ from wsroute_sidecar.relay_types import (
 from wsroute_sidecar.wheel import Wheel
 
 
-class Side(asyncio.Protocol):
+class Side(Reader):
     """One end of a tunnel: what it receives goes to its peer."""
 
     __slots__ = (
@@ -83,7 +83,7 @@ class Side(asyncio.Protocol):
     def attach(self, transport: asyncio.Transport) -> None:
         """Become the protocol of `transport`."""
         self.transport = transport
-        transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        transport.set_write_buffer_limits(high=1)  # with 0, asyncio's TLS would not resume
         transport.set_protocol(self)
 
     def data_received(self, data: bytes) -> None:

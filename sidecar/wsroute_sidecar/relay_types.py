@@ -20,9 +20,6 @@ HALF_CLOSE_TIMEOUT: Final = 30.0
 STALL_TIMEOUT: Final = 120.0
 """Seconds without progress after which a peer that does not read is given up."""
 
-WRITE_HIGH_WATER: Final = 64 * 1024
-"""Bytes waiting for one side beyond which the other side is not read any more."""
-
 
 class Reason(enum.StrEnum):
     """Why a tunnel ended: exactly one."""

@@ -24,13 +24,11 @@ from tests.sidecar.relay_rig import (
     tunnel,
 )
 from tests.support.wire import Wire, close, eventually, frame, more, text
+from wsroute_sidecar.reading import READ_SIZE
 from wsroute_sidecar.relay import AsyncioEngine, AsyncioTunnel, Side
-from wsroute_sidecar.relay_types import WRITE_HIGH_WATER, End, Initiator, Limits, Reason
+from wsroute_sidecar.relay_types import End, Initiator, Limits, Reason
 
 LOOPS: Final = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
-
-MOST_HELD: Final = WRITE_HIGH_WATER + 256 * 1024
-"""Bytes that wait for one side at most: the mark, and the one read that goes beyond it."""
 
 Who = Literal["client", "backend"]
 
@@ -438,7 +436,7 @@ async def test_a_reader_that_stalls_stops_the_sender_and_loses_nothing(who: Who)
         await eventually(lambda: not side.peer.transport.is_reading())
         received = b""
         while len(received) < len(sent):
-            assert side.transport.get_write_buffer_size() <= MOST_HELD
+            assert side.transport.get_write_buffer_size() <= READ_SIZE
             received += await reader.read(min(1 << 20, len(sent) - len(received)))
         assert received == sent
         await sending
@@ -454,7 +452,7 @@ async def test_a_stalled_client_stops_what_comes_with_the_answer_too() -> None:
         opened = await engine.open(Accepted(transport), dial(listener), judge, Limits(), owner)
         assert isinstance(opened, AsyncioTunnel)
         await eventually(lambda: not opened.backend.transport.is_reading())
-        assert transport.get_write_buffer_size() <= MOST_HELD
+        assert transport.get_write_buffer_size() <= READ_SIZE
         assert await client.read(len(SWITCHING + sent)) == SWITCHING + sent
         (await answering).leave()
     client.leave()

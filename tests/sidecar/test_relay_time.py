@@ -16,7 +16,6 @@ from wsroute_sidecar.relay_types import (
     CLOSE_TIMEOUT,
     HALF_CLOSE_TIMEOUT,
     STALL_TIMEOUT,
-    WRITE_HIGH_WATER,
     Initiator,
     Limits,
     Reason,
@@ -40,11 +39,11 @@ class Line(asyncio.Transport):
         self.closed = False
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        assert isinstance(protocol, asyncio.Protocol)
+        assert isinstance(protocol, asyncio.BufferedProtocol)
         self.protocol = protocol
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        assert high == WRITE_HIGH_WATER
+        assert high == 1
 
     def write(self, data: bytes | bytearray | memoryview[int]) -> None:
         assert not self.ended
