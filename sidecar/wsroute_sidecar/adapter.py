@@ -8,19 +8,24 @@ hand-over of a connection to a relay engine, after which nothing of aiohttp is l
 from __future__ import annotations
 
 import asyncio
+import functools
+import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, Final, cast
 
-from aiohttp import http_parser, web
+from aiohttp import ClientPayloadError, TCPConnector, http_parser, web
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.http_writer import StreamWriter
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 
-from wsroute_sidecar import log, proxy_protocol
+from wsroute_api import log
+from wsroute_sidecar import proxy_protocol
+from wsroute_sidecar.flood import Limited
 from wsroute_sidecar.requests import MAX_FIELDS_SIZE
 
 HEAD_TIMEOUT: Final = 10.0
@@ -37,7 +42,7 @@ MAX_HEAD: Final = MAX_FIELDS_SIZE + MAX_TARGET
 MAX_EARLY: Final = 64 * 1024
 """Bytes that a client may send before the backend's 101; then it is not read any more."""
 
-_malformed = log.Limited("request_malformed")
+_malformed = Limited("request_malformed")
 
 if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
     raise ImportError("aiohttp runs on its pure-Python parser: install a build with the C one")
@@ -82,9 +87,14 @@ class Exchange:
         return self._request.body_exists
 
     async def body(self, *, ask: bool) -> AsyncIterator[bytes]:
-        """The request's body in pieces; with `ask`, the client is first told to go on with it."""
+        """The request's body in pieces; with `ask`, the client is first told to go on with it.
+
+        While nothing of it has come the first piece is empty: with it goes the head.
+        """
         if ask:
             await self._request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if not self._request.content.total_bytes:
+            yield b""
         async for piece in self._request.content.iter_any():
             yield piece
 
@@ -328,6 +338,23 @@ class _Preface(asyncio.Protocol):
             self._front.data_received(bytes(self._received))
 
 
+class _Responses(ResponseHandler):
+    """aiohttp's protocol of the client, for which a reset would end a body as a FIN does."""
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if exc is not None and self._payload is not None:
+            self._payload.set_exception(ClientPayloadError("the connection broke"))
+        super().connection_lost(exc)
+
+
+class Pool(TCPConnector):
+    """Connections to the backends, as many as are needed."""
+
+    def __init__(self) -> None:
+        super().__init__(limit=0, keepalive_timeout=4.0)
+        self._factory = functools.partial[ResponseHandler](_Responses, loop=self._loop)
+
+
 async def response_body(
     transport: asyncio.Transport, received: bytes
 ) -> tuple[int, tuple[tuple[bytes, bytes], ...], StreamReader]:
@@ -343,11 +370,14 @@ async def response_body(
     Raises:
         aiohttp.ClientError: It is no response.
     """
-    reader = ResponseHandler(asyncio.get_running_loop())
+    reader = _Responses(asyncio.get_running_loop())
     transport.set_protocol(reader)
     reader.connection_made(transport)
     reader.set_response_params(read_until_eof=True, auto_decompress=False)
     reader.data_received(received)
     transport.resume_reading()
-    message, body = await reader.read()
+    try:
+        message, body = await reader.read()
+    except HttpProcessingError as error:
+        raise ClientError(str(error)) from error
     return message.code, message.raw_headers, body
