@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, Final, cast
 
-from aiohttp import ClientPayloadError, TCPConnector, http_parser, web
+from aiohttp import ClientError, ClientPayloadError, TCPConnector, http_parser, web
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.http_writer import StreamWriter
@@ -151,35 +151,42 @@ Handler = Callable[[Exchange], Awaitable[Finished]]
 class _Front(RequestHandler):
     """aiohttp's protocol, with a deadline for heads and with errors in one line."""
 
-    __slots__ = ("_head_size", "_head_timer", "proxied")
+    __slots__ = ("_answered", "_head_size", "_head_timer", "proxied")
 
     def __init__(self, manager: Any, **settings: Any) -> None:
         super().__init__(manager, **settings)
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_size = 0
         """Bytes of a head that is not finished."""
+        self._answered = 0
+        """Requests that are done with, of the `_request_count` that have come."""
         self.proxied: str | None = None
         """The client's address, where a trusted proxy has said it."""
 
     def data_received(self, data: bytes) -> None:
         room = MAX_HEAD - self._head_size
-        if len(data) > room and self._current_request is None:
+        if len(data) > room and self._request_count == self._answered:
             self._feed(data[:room])  # so that the parser never sees more of a head
             data = data[room:]
         self._feed(data)
 
     def _feed(self, data: bytes) -> None:
-        before = self._request_count
         super().data_received(data)
-        if self._request_count > before or self._current_request is not None:
+        if self._request_count > self._answered:
             self._stop_head_timer()
             self._head_size = 0
-        elif not (self._upgraded or self._messages or self._force_close):
+        elif not (self._upgraded or self._force_close):
             self._head_size += len(data)
             if self._head_size >= MAX_HEAD:
                 self._refuse_head(431)
             elif self._head_timer is None:
                 self._head_timer = self._loop.call_later(HEAD_TIMEOUT, self._refuse_head, 408)
+
+    async def _handle_request(self, *args: Any) -> tuple[Any, bool]:
+        try:
+            return await super()._handle_request(*args)
+        finally:
+            self._answered += 1
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_head_timer()
@@ -352,7 +359,7 @@ class Pool(TCPConnector):
 
     def __init__(self) -> None:
         super().__init__(limit=0, keepalive_timeout=4.0)
-        self._factory = functools.partial[ResponseHandler](_Responses, loop=self._loop)
+        self._factory: Any = functools.partial(_Responses, loop=self._loop)
 
 
 async def response_body(
