@@ -42,11 +42,11 @@ def load(*images: Image) -> None:
     """Give images to the node; what the cache lacks is built first."""
     for image in images:
         archive = _archive(image)
-        loaded = layout.IMAGES / archive.name
-        if not loaded.exists():
+        loaded = layout.IMAGES / _file_name(image)
+        if not (loaded.exists() and loaded.read_text() == archive.name):
             with step(f"loading {image.tag}"):
                 run(*CTR, "images", "import", archive)
-            loaded.touch()
+            loaded.write_text(archive.name)
 
 
 def files_below(context: Path, *paths: str) -> tuple[Path, ...]:
@@ -58,7 +58,7 @@ def files_below(context: Path, *paths: str) -> tuple[Path, ...]:
 
 
 def _archive(image: Image) -> Path:
-    name = image.tag.replace("/", "-").replace(":", "-")
+    name = _file_name(image)
     archive = cache.root() / f"{name}-{cache.digest(_parts(image))}.tar"
     if image.from_base and not archive.exists():
         base.ensure()
@@ -66,6 +66,10 @@ def _archive(image: Image) -> Path:
     for stale in set(cache.root().glob(f"{name}-*.tar")) - {archive}:
         stale.unlink()
     return archive
+
+
+def _file_name(image: Image) -> str:
+    return image.tag.replace("/", "-").replace(":", "-")
 
 
 def _parts(image: Image) -> Iterable[bytes]:
