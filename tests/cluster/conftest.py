@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import pytest
 
-from . import browsers
+from . import browsers, release
 from .browsers import Browser
+from .echo import Echo
 from .images import all_images
-from .kube import describe, helm, kubectl
+from .kube import describe, temporary_namespace
 from .node import cache, packages, requirements
 from .node import node as the_node
 from .node.binaries import geckodriver
 from .node.images import load
 from .node.shell import CommandError
 
-_CHART = Path(__file__).parents[2] / "charts" / "wsroute"
 _WHY_NOT = pytest.StashKey[str]()
 
 
@@ -61,7 +59,7 @@ def pytest_runtest_makereport(
     """Add what the cluster knows of a failed test's namespaces to the test's report."""
     report = yield
     fixtures = getattr(item, "funcargs", {})
-    for name in ("namespace", "installed"):
+    for name in ("namespace", "module_namespace", "installed"):
         if report.failed and name in fixtures:
             report.sections.append((f"namespace {fixtures[name]}", describe(fixtures[name])))
     return report
@@ -96,32 +94,33 @@ def images(node: None, pytestconfig: pytest.Config) -> None:
 
 @pytest.fixture
 def namespace(node: None) -> Iterator[str]:
-    """A namespace of the test's own, in which pods can be made."""
-    name = f"test-{secrets.token_hex(4)}"
-    kubectl("create", "namespace", name)
-    kubectl("wait", "--for=create", "serviceaccount/default", f"--namespace={name}")
-    yield name
-    kubectl("delete", "namespace", name, "--wait=false")
+    """A namespace of the test's own."""
+    with temporary_namespace() as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
+def module_namespace(node: None) -> Iterator[str]:
+    """A namespace for all tests of a module."""
+    with temporary_namespace() as name:
+        yield name
 
 
 @pytest.fixture(scope="session")
 def installed(images: None) -> Iterator[str]:
     """The chart, installed with the images of this checkout; the value is its namespace."""
-    namespace = "wsroute-system"
-    values = [
-        f"image.{part}.{key}={value}"
-        for part in ("sidecar", "operator")
-        for key, value in (("repository", f"wsroute/{part}"), ("tag", "dev"))
-    ]
-    settings = [f"--set={value}" for value in (*values, "image.pullPolicy=Never")]
-    place = ("--namespace", namespace)
-    helm("uninstall", "wsroute", *place, "--ignore-not-found", "--wait")
-    try:
-        helm("install", "wsroute", str(_CHART), *place, "--create-namespace", "--wait", *settings)
-    except CommandError as error:
-        pytest.fail(f"{error}\n{describe(namespace)}")
-    yield namespace
-    helm("uninstall", "wsroute", *place, "--wait")
+    with ExitStack() as held:
+        try:
+            held.enter_context(release.installed())
+        except CommandError as error:
+            pytest.fail(f"{error}\n{describe(release.NAMESPACE)}")
+        yield release.NAMESPACE
+
+
+@pytest.fixture(scope="module")
+def echo(installed: str, module_namespace: str) -> Echo:
+    """A pod that echoes, for all tests of a module; each brings its own routes."""
+    return Echo.start(module_namespace)
 
 
 @pytest.fixture(scope="session")
@@ -131,9 +130,15 @@ def _browser_programs(pytestconfig: pytest.Config) -> None:
         geckodriver()
 
 
-@pytest.fixture(params=["chromium", "firefox"])
-def browser(request: pytest.FixtureRequest, _browser_programs: None) -> Iterator[Browser]:
-    """A new browser: the test runs with each."""
-    opened = {"chromium": browsers.chromium, "firefox": browsers.firefox}[request.param]
-    with opened() as browser:
+@pytest.fixture
+def chromium(_browser_programs: None) -> Iterator[Browser]:
+    """A new Chromium."""
+    with browsers.chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def firefox(_browser_programs: None) -> Iterator[Browser]:
+    """A new Firefox."""
+    with browsers.firefox() as browser:
         yield browser

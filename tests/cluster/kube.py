@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import secrets
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from .node.clients import HELM, KUBECTL
@@ -32,6 +34,26 @@ def apply(namespace: str, *objects: dict[str, Any]) -> None:
     """Apply objects in a namespace."""
     together = {"apiVersion": "v1", "kind": "List", "items": objects}
     kubectl("apply", f"--namespace={namespace}", "--filename=-", stdin=json.dumps(together))
+
+
+@contextmanager
+def temporary_namespace(*labels: str) -> Iterator[str]:
+    """A namespace with a random name, in which pods can be made; labels are KEY=VALUE."""
+    name = f"test-{secrets.token_hex(4)}"
+    kubectl("create", "namespace", name)
+    if labels:
+        kubectl("label", "namespace", name, *labels)
+    kubectl("wait", "--for=create", "serviceaccount/default", f"--namespace={name}")
+    try:
+        yield name
+    finally:
+        kubectl("delete", "namespace", name, "--wait=false")
+
+
+def wait_for(condition: str, namespace: str, *objects: str, seconds: float = 60) -> None:
+    """Wait until the objects, such as pod/web, have a condition for their present generation."""
+    limit = f"--timeout={seconds}s"
+    kubectl("wait", f"--for=condition={condition}", f"--namespace={namespace}", limit, *objects)
 
 
 def service_address(namespace: str, name: str, seconds: float = 20) -> str:

@@ -1,0 +1,53 @@
+"""An echo server in a pod, behind a Service that leads through the pod's sidecar."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from dataclasses import dataclass
+from typing import Any, Self
+
+from . import objects
+from .kube import apply, kubectl, service_address, wait_for
+
+APP = "echo"
+
+
+@dataclass(frozen=True)
+class Echo:
+    """Where it runs, and the address of its Service. It has no route of its own."""
+
+    namespace: str
+    address: str
+
+    @classmethod
+    def start(cls, namespace: str, **spec: Any) -> Self:
+        """Start it in a namespace, and wait until it is ready; `spec` is more of the pod's."""
+        probe = {"tcpSocket": {"port": 8080}, "periodSeconds": 1}
+        server = objects.container(
+            APP, "backends", "python", "/echo.py",
+            ports=[{"name": "http", "containerPort": 8080}], readinessProbe=probe,
+        )  # fmt: skip
+        pod = objects.injected(objects.pod(APP, server, **spec))
+        apply(namespace, pod, objects.service(APP, 9300))
+        wait_for("Ready", namespace, f"pod/{APP}")
+        return cls(namespace, service_address(namespace, APP))
+
+    def apply(self, name: str, *rules: dict[str, Any]) -> None:
+        """Apply a route to it, and wait until it is served as it is now."""
+        apply(self.namespace, objects.route(name, *rules, app=APP))
+        wait_for("Programmed", self.namespace, f"wsr/{name}")
+
+    def delete(self, *names: str) -> None:
+        """Delete routes."""
+        kubectl("delete", "wsr", *names, f"--namespace={self.namespace}")
+
+    def url(self, path: str) -> str:
+        """The address of a WebSocket."""
+        return f"ws://{self.address}{path}"
+
+    def get(self, path: str) -> dict[str, Any]:
+        """What the server saw of a plain request: its target and its headers."""
+        with urllib.request.urlopen(f"http://{self.address}{path}", timeout=10) as answer:
+            seen: dict[str, Any] = json.load(answer)
+        return seen
