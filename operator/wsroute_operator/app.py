@@ -7,7 +7,8 @@ import signal
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
-from wsroute_operator import health, log, webhook
+from wsroute_api import log
+from wsroute_operator import health, webhook
 from wsroute_operator.control import Control
 from wsroute_operator.index import Index
 from wsroute_operator.keys import KeyStore

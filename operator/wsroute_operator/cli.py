@@ -6,7 +6,8 @@ import sys
 
 import uvloop
 
-from wsroute_operator import app, log
+from wsroute_api import log
+from wsroute_operator import app
 from wsroute_operator import settings as settings_
 from wsroute_operator.sweep import DeafError
 

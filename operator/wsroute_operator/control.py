@@ -10,7 +10,8 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Final
 
-from wsroute_operator import conditions, log, metrics
+from wsroute_api import log
+from wsroute_operator import conditions, metrics
 from wsroute_operator.index import Index
 from wsroute_operator.keys import Keyring
 from wsroute_operator.kube import Kube

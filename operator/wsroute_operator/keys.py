@@ -17,8 +17,8 @@ from typing import Final
 
 from nacl.signing import SigningKey
 
+from wsroute_api import log
 from wsroute_api.snapshot import key_text, private_key
-from wsroute_operator import log
 from wsroute_operator.kube import ConflictError, Kube, KubeError
 
 _REFRESH_SECONDS: Final = 60.0

@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Final
 
-from wsroute_operator import log, metrics
+from wsroute_api import log
+from wsroute_operator import metrics
 from wsroute_operator.election import RENEW_DEADLINE, RETRY, Candidate, Lease
 from wsroute_operator.kube import ConflictError, Kube, KubeError
 from wsroute_operator.objects import Json

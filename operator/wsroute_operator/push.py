@@ -20,8 +20,8 @@ from typing import Final
 
 import aiohttp
 
-from wsroute_api import contract, snapshot
-from wsroute_operator import log, metrics
+from wsroute_api import contract, log, snapshot
+from wsroute_operator import metrics
 from wsroute_operator.delivery import Answer, Attempt, Delivery, Failed, Outrun, read
 from wsroute_operator.keys import Keyring
 from wsroute_operator.objects import Pod

@@ -22,8 +22,8 @@ from typing import Any, Final
 
 import msgspec
 
-from wsroute_api import contract
-from wsroute_operator import log, metrics
+from wsroute_api import contract, log
+from wsroute_operator import metrics
 from wsroute_operator.conditions import Finding, news
 from wsroute_operator.kube import FIELD_MANAGER, ConflictError, Kube, KubeError, NotFoundError
 from wsroute_operator.objects import Json, RouteObject

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from wsroute_operator import log, metrics
+from wsroute_api import log
+from wsroute_operator import metrics
 from wsroute_operator.index import KINDS, Index, Kind
 from wsroute_operator.kube import Kube, KubeError
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import logging
 import random
 from collections.abc import Iterator
 from typing import Final
 
 import kopf
 
-from wsroute_operator import handlers, log
+from wsroute_api import log
+from wsroute_operator import handlers
 from wsroute_operator.index import Index, Kind
 from wsroute_operator.kube import SELECTOR
 from wsroute_operator.objects import Pod, RouteObject
@@ -36,6 +38,8 @@ class _Backoffs:
 
 def settings() -> kopf.OperatorSettings:
     """How kopf watches."""
+    # kopf warns, and only warns, that it handles no signals in a thread: it is there for that.
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
     chosen = kopf.OperatorSettings()
     chosen.posting.enabled = False
     chosen.process.ultimate_exiting_timeout = None

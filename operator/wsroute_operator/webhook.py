@@ -16,7 +16,8 @@ import msgspec
 from aiohttp import web
 from kubernetes.aio.client import ApiClient
 
-from wsroute_operator import inject, log
+from wsroute_api import log
+from wsroute_operator import inject
 from wsroute_operator.certs import Certificates
 from wsroute_operator.certstore import CertificateStore
 from wsroute_operator.container import Json, Sidecar

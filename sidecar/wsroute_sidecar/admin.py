@@ -16,16 +16,16 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from wsroute_api import contract, snapshot
+from wsroute_api import contract, log, snapshot
 from wsroute_api.snapshot import Claims, UntrustedError
-from wsroute_sidecar import log
 from wsroute_sidecar.config import Settings
+from wsroute_sidecar.flood import Limited
 from wsroute_sidecar.routes import Compiled, Unprogrammable
 from wsroute_sidecar.serving import Serving
 
 MAX_PUSHES_PER_SECOND: Final = 20
 
-_rejected = log.Limited("push_rejected")
+_rejected = Limited("push_rejected")
 
 
 class Rejected(Exception):  # noqa: N818 - an answer to the operator

@@ -6,7 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from wsroute_sidecar import config, log, manage
+from wsroute_api import log
+from wsroute_sidecar import config, manage
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from wsroute_sidecar import log
+from wsroute_api import log
 from wsroute_sidecar.pacing import spread
 from wsroute_sidecar.relay_types import CLOSE_TIMEOUT, Reason
 from wsroute_sidecar.routes import Compiled

@@ -12,10 +12,11 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from wsroute_api.matching import Ambiguous, Candidate, Facts
-from wsroute_sidecar import headers, log, plain
+from wsroute_sidecar import headers, plain
 from wsroute_sidecar.adapter import Exchange, Finished
 from wsroute_sidecar.config import Settings
 from wsroute_sidecar.dial import Refused, Switching
+from wsroute_sidecar.flood import Limited
 from wsroute_sidecar.handshake import (
     Answer,
     Switched,
@@ -36,7 +37,7 @@ from wsroute_sidecar.tunnels import Record, Tunnels, new_id
 if TYPE_CHECKING:
     from wsroute_sidecar.tracing import Span, Tracer
 
-_refused: Final = log.Limited("request_refused")
+_refused: Final = Limited("request_refused")
 
 
 class _Routed(NamedTuple):

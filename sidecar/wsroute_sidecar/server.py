@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from wsroute_sidecar import admin, control, health, log
+from wsroute_api import log
+from wsroute_sidecar import admin, control, health
 from wsroute_sidecar.adapter import ProxiedServer, Server
 from wsroute_sidecar.admin import Snapshots
 from wsroute_sidecar.config import Address, Settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from wsroute_sidecar import log
+from wsroute_api import log
 from wsroute_sidecar.drain import Drainer
 from wsroute_sidecar.routes import Compiled, Live
 

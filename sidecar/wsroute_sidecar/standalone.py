@@ -9,10 +9,9 @@ from typing import Any, Final
 
 import yaml
 
-from wsroute_api import contract
+from wsroute_api import contract, log
 from wsroute_api.problems import InvalidRouteError, route_from_object
 from wsroute_api.types import Route, Table
-from wsroute_sidecar import log
 from wsroute_sidecar.routes import Compiled
 from wsroute_sidecar.serving import Serving
 

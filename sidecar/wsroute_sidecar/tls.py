@@ -7,7 +7,7 @@ import ssl
 from pathlib import Path
 from typing import Final
 
-from wsroute_sidecar import log
+from wsroute_api import log
 
 _POLL: Final = 5.0
 """Seconds between two looks at the files; a renewed certificate is valid long before it must be."""

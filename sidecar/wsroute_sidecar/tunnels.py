@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from wsroute_sidecar import log
+from wsroute_api import log
 from wsroute_sidecar.metrics import Metrics
 from wsroute_sidecar.policy import Policy
 from wsroute_sidecar.relay_types import End, Initiator, Reason, Tunnel

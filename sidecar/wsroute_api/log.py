@@ -1,8 +1,8 @@
 """Structured log lines: JSON for machines, a readable line for a person on a terminal.
 
 Every call names an event and its fields: `log.info("tunnel_opened", route=..., client=...)`.
-Values are escaped by the encoder, so nothing that a peer sends can forge a line. Lines about
-malformed input are rate-limited (`limited`): a flood costs a line a second, with a count.
+Lines of libraries come out in the same form. Values are escaped by the encoder, so nothing that a
+peer sends, or a user's object holds, can forge a line.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         fields: dict[str, Any] = getattr(record, "fields", {})
+        if record.name != _logger.name:
+            fields = fields | {"logger": record.name}
         if record.exc_info and record.exc_info[1] is not None:
             fields = fields | {"error": repr(record.exc_info[1]), "at": _place(record)}
         return self.line(f"{moment}.{int(record.msecs):03d}Z", record, fields)
@@ -55,13 +57,18 @@ class _Text(_Formatter):
     def line(self, moment: str, record: logging.LogRecord, fields: dict[str, Any]) -> str:
         colour = self._COLOURS.get(record.levelname, "")
         pairs = "  ".join(f"{name}={_plain(value)}" for name, value in fields.items())
-        event = record.getMessage().replace("_", " ")
+        event = _escaped(record.getMessage()).replace("_", " ")
         return f"\033[2m{moment[11:23]}\033[0m {colour}{event:<16}\033[0m  {pairs}"
 
 
 def _plain(value: object) -> str:
-    text = str(value)
-    return text if text.isprintable() and " " not in text and text else repr(text)
+    text = _escaped(str(value))
+    return f'"{text}"' if " " in text or not text else text
+
+
+def _escaped(text: str) -> str:
+    """`text` on one line, with nothing in it that a terminal obeys."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def setup(level: str, form: str) -> None:
@@ -93,23 +100,3 @@ def warning(event: str, **fields: object) -> None:
 def error(event: str, cause: BaseException | None = None, **fields: object) -> None:
     """What is broken; `cause` gives its type, text and place, never a traceback."""
     _logger.error(event, exc_info=cause, extra={"fields": fields})
-
-
-class Limited:
-    """At most one line a second of one kind, with how many were left out."""
-
-    def __init__(self, event: str) -> None:
-        self._event = event
-        self._next = 0.0
-        self._left_out = 0
-
-    def __call__(self, **fields: object) -> None:
-        """Log `fields`, or count them."""
-        now = time.monotonic()
-        if now < self._next:
-            self._left_out += 1
-            return
-        self._next = now + 1.0
-        extra = {"left_out": self._left_out} if self._left_out else {}
-        self._left_out = 0
-        info(self._event, **fields, **extra)

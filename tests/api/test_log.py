@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from wsroute_operator import log
+from wsroute_api import log
 
 
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
-    root, ours = logging.getLogger(), logging.getLogger("wsroute_operator")
+    root, ours = logging.getLogger(), logging.getLogger("wsroute")
     before = root.handlers, root.level, ours.level
     yield
     root.handlers = before[0]
@@ -33,7 +33,7 @@ def test_a_readable_line_stays_one_line(capsys: pytest.CaptureFixture[str]) -> N
     log.setup("info", "text")
     log.warning("push_failed", reason="two\nlines\x1b[31m")
     (line,) = capsys.readouterr().err.splitlines()
-    assert "push_failed  reason=two\\nlines\\x1b[31m" in line
+    assert line.endswith("push failed     \x1b[0m  reason=two\\nlines\\x1b[31m")
 
 
 def test_an_error_has_its_cause_and_place(capsys: pytest.CaptureFixture[str]) -> None:
