@@ -15,7 +15,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from wsroute_sidecar import headers
-from wsroute_sidecar.adapter import Exchange, Finished, response_body
+from wsroute_sidecar.adapter import Exchange, Finished, Pool, response_body
 from wsroute_sidecar.dial import Refused
 from wsroute_sidecar.headers import Fields, Modifier
 from wsroute_sidecar.relay_types import DialError
@@ -31,7 +31,7 @@ class Backend:
     def __init__(self, host: str) -> None:
         self._host: Final = f"[{host}]" if ":" in host else host
         self._session: Final = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=4.0),
+            connector=Pool(),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             skip_auto_headers=_SKIPPED,
