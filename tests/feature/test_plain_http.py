@@ -477,6 +477,29 @@ async def test_a_body_that_only_the_end_of_the_connection_ends_is_whole_then(
     assert (await response(client))[::2] == (200, b"abc")
 
 
+UPGRADE: Final = (
+    b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "end"),
+    [("/", Wire.leave), ("/", Wire.reset), ("/hasty", lambda _: None)],
+    ids=["FIN", "RST", "silence"],
+)
+async def test_a_client_notices_when_the_refusal_of_its_upgrade_breaks_off(
+    client: Wire, raw: Raw, path: str, end: Callable[[Wire], None]
+) -> None:
+    await client.send(get(path, extra=UPGRADE))
+    backend, _ = await raw.request()
+    await backend.send(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 5\r\n\r\nabc")
+    await client.until(b"abc")
+    end(backend)
+    with pytest.raises(ConnectionResetError):
+        await client.rest()
+
+
 @pytest.mark.parametrize("end", [Wire.leave, Wire.reset], ids=["FIN", "RST"])
 async def test_a_backend_notices_when_the_client_leaves_within_a_download(
     client: Wire, raw: Raw, end: Callable[[Wire], None]
