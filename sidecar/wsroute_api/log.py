@@ -57,16 +57,16 @@ class _Text(_Formatter):
     def line(self, moment: str, record: logging.LogRecord, fields: dict[str, Any]) -> str:
         colour = self._COLOURS.get(record.levelname, "")
         pairs = "  ".join(f"{name}={_plain(value)}" for name, value in fields.items())
-        event = _escaped(record.getMessage()).replace("_", " ")
+        event = escaped(record.getMessage()).replace("_", " ")
         return f"\033[2m{moment[11:23]}\033[0m {colour}{event:<16}\033[0m  {pairs}"
 
 
 def _plain(value: object) -> str:
-    text = _escaped(str(value))
+    text = escaped(str(value))
     return f'"{text}"' if " " in text or not text else text
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """`text` on one line, with nothing in it that a terminal obeys."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 

@@ -81,6 +81,11 @@ class Candidate(msgspec.Struct, frozen=True):
         """The field path of the match in its route."""
         return f"spec.rules[{self.rule_index}].matches[{self.match_index}]"
 
+    @property
+    def match(self) -> RouteMatch:
+        """The match as its user wrote it."""
+        return (self.rule.matches or _ANY)[self.match_index]
+
     def admits(self, facts: Facts) -> bool:
         """Whether everything but host and path fits."""
         return all(test(facts) for test in self.tests)
@@ -294,8 +299,7 @@ def conflicts(routes: Iterable[Route]) -> list[Conflict]:
 
 def _identity(candidate: Candidate) -> object:
     """What two matches share exactly when they admit the same requests."""
-    matches = candidate.rule.matches or _ANY
-    match = matches[candidate.match_index]
+    match = candidate.match
     path = match.path.value.rstrip("/") if match.path.type == "PathPrefix" else match.path.value
     return (
         match.path.type,

@@ -6,13 +6,12 @@ import argparse
 import http.client
 import json
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from urllib.parse import urlencode
 
-_COLUMNS: Final = ("ID", "ROUTE", "RULE", "CLIENT", "AGE", "IDLE", "IN", "OUT", "MESSAGES", "RTT")
-_UNITS: Final = ("", "K", "M", "G", "T")
+from wsroute_api import listing
 
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +25,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     close.add_argument("--route", metavar="NAMESPACE/NAME", help="all tunnels of this route")
     close.add_argument("--code", type=int, default=1001, help="close code (default 1001)")
     close.add_argument("--reason", default="closed by an administrator", help="close reason")
+    close.add_argument("-o", "--output", choices=("text", "json"), default="text")
     drain = commands.add_parser("drain", help="take no new tunnels, and end the live ones politely")
     drain.add_argument("--wait", action="store_true", help="return when no tunnel is left")
     commands.add_parser("routes", help="print the routes that are served, as JSON")
@@ -53,7 +53,7 @@ def _connections(path: Path, flags: Mapping[str, Any]) -> int:
     if flags["output"] == "json":
         print(json.dumps(answer, indent=2))
     else:
-        print(table(answer["connections"]))
+        print(listing.table(answer["connections"], listing.COLUMNS))
     return 0
 
 
@@ -64,53 +64,10 @@ def _close(path: Path, flags: Mapping[str, Any]) -> int:
     status, answer = _ask(path, "POST", "/v1/close", json.dumps(order))
     if "error" in answer:
         raise ValueError(f"close: {answer['error']}")
-    print(f"{answer['closed']} tunnels closed" if answer["closed"] else "no such tunnel")
-    return int(status >= 400)
-
-
-def table(connections: Sequence[Mapping[str, Any]]) -> str:
-    """Live tunnels as people read them, the oldest first."""
-    rows = [_COLUMNS, *(_row(c) for c in sorted(connections, key=lambda c: -c["age"]))]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_COLUMNS))]
-    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def _row(connection: Mapping[str, Any]) -> tuple[str, ...]:
-    rtt = connection["clientRtt"]
-    return (
-        connection["id"],
-        connection["route"],
-        connection["rule"],
-        connection["client"],
-        duration(connection["age"]),
-        duration(connection["idle"]),
-        _amount(connection["bytesIn"]),
-        _amount(connection["bytesOut"]),
-        f"{connection['messagesIn']}/{connection['messagesOut']}",
-        "-" if rtt is None else f"{rtt * 1000:.1f}ms",
-    )
-
-
-def duration(seconds: float) -> str:
-    """`seconds` as kubectl writes an age: 45s, 12m, 3h20m, 2d4h."""
-    whole = int(seconds)
-    minutes, hours, days = whole // 60, whole // 3600, whole // 86400
-    if whole < 120:
-        return f"{whole}s"
-    if hours < 3:
-        return f"{minutes}m"
-    if days < 2:
-        return f"{hours}h{minutes % 60}m" if minutes % 60 else f"{hours}h"
-    return f"{days}d{hours % 24}h" if hours % 24 else f"{days}d"
-
-
-def _amount(number: float) -> str:
-    for unit in _UNITS:
-        if number < 1000 or unit == _UNITS[-1]:
-            break
-        number /= 1024
-    return f"{number:.0f}{unit}" if number >= 10 or not unit else f"{number:.1f}{unit}"
+    if flags["id"] and status >= 400:
+        raise ValueError(f"close: there is no tunnel {flags['id']}")
+    print(json.dumps(answer) if flags["output"] == "json" else f"{answer['closed']} tunnels closed")
+    return 0
 
 
 class _Connection(http.client.HTTPConnection):

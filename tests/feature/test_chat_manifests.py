@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from wsroute_api import contract, durations
-from wsroute_sidecar import standalone
+from wsroute_api import contract, durations, manifests
 
 CHAT = Path(__file__).parents[2] / "charts/examples/chat"
 DEFAULT_GRACE = 30  # seconds that Kubernetes gives a pod to end
@@ -35,7 +34,7 @@ def test_the_service_and_the_route_select_the_deployments_pods(pod: dict[str, An
 def test_the_service_leads_to_the_sidecar_and_the_route_to_the_chat(pod: dict[str, Any]) -> None:
     (service_port,) = manifest("service.yaml")["spec"]["ports"]
     (chat,) = pod["spec"]["containers"]
-    (route,) = standalone.parse((CHAT / "route.yaml").read_text())
+    (route,) = manifests.parse((CHAT / "route.yaml").read_text())
     assert service_port["targetPort"] == contract.DATA_PORT
     assert {rule.backend.port for rule in route.spec.rules} == {chat["ports"][0]["containerPort"]}
 

@@ -101,10 +101,17 @@ async def test_close_by_route_ends_all_of_it_and_nothing_else(port: int) -> None
             assert await of_a.recv() == "still here"
 
 
+async def test_to_close_all_of_a_route_that_has_none_is_no_mistake(port: int) -> None:
+    with Sidecar([route(port)]) as sidecar:
+        done = await run(sidecar, "close", "--route", "default/other", "--output", "json")
+
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"closed": 0})
+
+
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
-        pytest.param(["close", "nobody"], 1, "no such tunnel", id="unknown tunnel"),
+        pytest.param(["close", "nobody"], 1, "there is no tunnel nobody", id="unknown tunnel"),
         pytest.param(["close"], 1, "name one tunnel by its ID", id="nothing named"),
         pytest.param(["close", "x", "--code", "1006"], 1, "1006 is not", id="a code not to send"),
         pytest.param(["close", "x", "--code", "99999"], 1, "99999", id="no close code"),

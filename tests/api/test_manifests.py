@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from tests.support.sidecar import route
-from wsroute_sidecar.standalone import parse
+from wsroute_api.manifests import parse
 
 OTHERS = [
     {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "chat"}},

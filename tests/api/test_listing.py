@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from wsroute_sidecar import manage
+from wsroute_api import listing
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from wsroute_sidecar import manage
     ],
 )
 def test_a_duration_reads_as_kubectl_writes_an_age(seconds: float, text: str) -> None:
-    assert manage.duration(seconds) == text
+    assert listing.duration(seconds) == text
 
 
 def connection(**fields: Any) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def connection(**fields: Any) -> dict[str, Any]:
 def test_the_table_lists_the_oldest_first_in_aligned_columns() -> None:
     young = connection(id="aa", age=1.0, clientRtt=None)
 
-    assert manage.table([young, connection()]).splitlines() == [
+    assert listing.table([young, connection()], listing.COLUMNS).splitlines() == [
         "ID            ROUTE      RULE   CLIENT     AGE  IDLE  IN   OUT   MESSAGES  RTT",
         "667f00383a40  shop/chat  rooms  192.0.2.7  61s  3s    999  1.5M  5/70000   12.3ms",
         "aa            shop/chat  rooms  192.0.2.7  1s   3s    999  1.5M  5/70000   -",
@@ -51,4 +51,8 @@ def test_the_table_lists_the_oldest_first_in_aligned_columns() -> None:
 
 
 def test_without_tunnels_the_table_is_its_head() -> None:
-    assert manage.table([]).startswith("ID  ROUTE  RULE")
+    assert listing.table([], listing.COLUMNS).startswith("ID  ROUTE  RULE")
+
+
+def test_a_cell_shows_what_a_terminal_would_obey() -> None:
+    assert listing.aligned([["NAME"], ["a\x1b[2Jb\n"]]) == "NAME\na\\x1b[2Jb\\n"

@@ -1,0 +1,48 @@
+"""Routes in YAML, as people write them and `kubectl get --output=yaml` prints them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import yaml
+
+from wsroute_api import contract
+from wsroute_api.problems import InvalidRouteError, route_from_object
+from wsroute_api.types import Route
+
+_Loader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast
+
+
+def parse(text: str) -> list[Route]:
+    """The WebSocketRoutes in `text`, YAML of one or more documents; ValueError names the wrong one.
+
+    Documents of other kinds are passed over, so a file that is applied to a cluster serves as well.
+    """
+    try:
+        documents = [document for document in yaml.load_all(text, _Loader) if document is not None]
+    except yaml.YAMLError as error:
+        raise ValueError(f"it is not YAML: {' '.join(str(error).split())}") from error
+    return [
+        _route(number, manifest)
+        for number, document in enumerate(documents, start=1)
+        for manifest in _manifests(document)
+        if manifest.get("kind") == contract.KIND
+        and manifest.get("apiVersion") == contract.API_VERSION
+    ]
+
+
+def _manifests(document: Any) -> Iterator[dict[str, Any]]:
+    """The objects in `document`, which may be a List as `kubectl get` prints it."""
+    if isinstance(document, dict):
+        items = document.get("items") if document.get("kind") == "List" else [document]
+        yield from (item for item in items or () if isinstance(item, dict))
+
+
+def _route(number: int, manifest: dict[str, Any]) -> Route:
+    try:
+        return route_from_object(manifest)
+    except InvalidRouteError as error:
+        metadata = manifest.get("metadata")
+        name = metadata.get("name") if isinstance(metadata, dict) else None
+        raise ValueError(f"document {number} ({name or 'without a name'}): {error}") from error
