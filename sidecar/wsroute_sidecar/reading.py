@@ -20,7 +20,7 @@ class Reader(asyncio.BufferedProtocol):
         return _shared
 
     def buffer_updated(self, nbytes: int) -> None:
-        self.data_received(bytes(_shared[:nbytes]))
+        self.data_received(_shared[:nbytes].tobytes())
 
     def data_received(self, data: bytes) -> None:
         """Take `data`, which came next."""

@@ -376,7 +376,9 @@ class AsyncioEngine:
         self._loop = loop
         self.time: Final[Callable[[], float]] = loop.time
         self._wheel: Wheel[AsyncioTunnel] = Wheel()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._armed: float | None = None
+        """When the timer fires: for a time that has passed uvloop's handles do not say it."""
 
     async def open(
         self, client: Client, dial: Dial, judge: Judge, limits: Limits, owner: Owner
@@ -409,7 +411,7 @@ class AsyncioEngine:
     def schedule(self, tunnel: AsyncioTunnel, when: float) -> None:
         """Call `tunnel.due` at `when`."""
         self._wheel.schedule(tunnel, when)
-        if self._timer is None or when < self._timer.when():
+        if self._armed is None or when < self._armed:
             self._arm()
 
     def forget(self, tunnel: AsyncioTunnel) -> None:
@@ -419,7 +421,7 @@ class AsyncioEngine:
     def _arm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        when = self._wheel.next()
+        self._armed = when = self._wheel.next()
         self._timer = None if when is None else self._loop.call_at(when, self._tick)
 
     def _tick(self) -> None:

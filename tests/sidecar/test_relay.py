@@ -6,7 +6,7 @@ import asyncio
 import enum
 import secrets
 from collections.abc import Sequence
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, cast
 
 import pytest
 import uvloop
@@ -469,3 +469,21 @@ async def test_what_a_stalled_reader_has_not_taken_still_reaches_it_before_the_e
         rig.backend.end_output()
         assert await reading == sent + CLOSE
         assert await rig.client.rest() == b""
+
+
+async def test_tunnels_that_are_overdue_again_at_once_leave_the_others_their_deadlines() -> None:
+    engine = AsyncioEngine(asyncio.get_running_loop())
+    due: list[str] = []
+
+    class Overdue:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def due(self, now: float) -> None:
+            due.append(self.name)
+            if due.count(self.name) == 1:
+                engine.schedule(cast(AsyncioTunnel, self), now - 1)
+
+    for name in "abc":
+        engine.schedule(cast(AsyncioTunnel, Overdue(name)), engine.time())
+    await eventually(lambda: sorted(due) == list("aabbcc"))
