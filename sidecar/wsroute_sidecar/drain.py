@@ -11,7 +11,7 @@ from wsroute_api import log
 from wsroute_sidecar.pacing import spread
 from wsroute_sidecar.relay_types import CLOSE_TIMEOUT, Reason
 from wsroute_sidecar.routes import Compiled
-from wsroute_sidecar.tunnels import GOING_AWAY, Record, Tunnels
+from wsroute_sidecar.tunnels import Record, Tunnels
 
 
 class Drainer:
@@ -26,7 +26,7 @@ class Drainer:
         if not self._tunnels.draining:
             log.info("drain_begins", tunnels=len(self._tunnels))
         self._tunnels.draining = True
-        self._start(list(self._tunnels), Reason.DRAIN, GOING_AWAY, at_once=at_once)
+        self._start(list(self._tunnels), Reason.DRAIN, "pod is going away", at_once=at_once)
 
     async def drained(self) -> None:
         """Wait until no tunnel is left, or the longest window and its grace are over."""
@@ -68,5 +68,5 @@ class Drainer:
         for offset, record in paced:
             if (wait := begun + offset - self._tunnels.time()) > 0:
                 await asyncio.sleep(wait)
-            if record.tunnel is not None and self._tunnels.get(record.id) is record:
-                record.tunnel.end(reason, record.policy.close_code, text)
+            if self._tunnels.get(record.id) is record:
+                record.close(reason, text)

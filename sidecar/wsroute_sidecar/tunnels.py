@@ -15,7 +15,6 @@ from wsroute_sidecar.policy import Policy
 from wsroute_sidecar.relay_types import End, Initiator, Reason, Tunnel
 from wsroute_sidecar.requests import Refusal
 
-GOING_AWAY: Final = "pod is going away"
 
 _REMEMBERED: Final = 100
 _Key = TypeVar("_Key", bound=tuple[str, ...])
@@ -36,6 +35,15 @@ class Record(msgspec.Struct):
     subprotocol: str = ""
     tunnel: Tunnel | None = None
     """None while the backend is being called."""
+    doomed: tuple[Reason, str] | None = None
+    """Why it is to end as soon as it is open."""
+
+    def close(self, reason: Reason, text: str) -> None:
+        """End it with the close code of its rule, now or when its backend has agreed."""
+        if self.tunnel is None:
+            self.doomed = reason, text
+        else:
+            self.tunnel.end(reason, self.policy.close_code, text)
 
     def ended(self, end: End) -> None:
         """The tunnel is gone."""
@@ -145,8 +153,8 @@ class Tunnels:
         record.subprotocol = subprotocol
         self.metrics.tunnel_opened(record.policy)
         log.info("tunnel_opened", **_facts(record), subprotocol=subprotocol)
-        if self.draining:  # the drain began while the backend was being called
-            tunnel.end(Reason.DRAIN, record.policy.close_code, GOING_AWAY)
+        if record.doomed is not None:
+            record.close(*record.doomed)
 
     def closed(self, record: Record, end: End) -> None:
         """The tunnel is gone; the access line says how."""
