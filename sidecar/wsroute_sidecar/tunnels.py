@@ -15,7 +15,6 @@ from wsroute_sidecar.policy import Policy
 from wsroute_sidecar.relay_types import End, Initiator, Reason, Tunnel
 from wsroute_sidecar.requests import Refusal
 
-
 _REMEMBERED: Final = 100
 _Key = TypeVar("_Key", bound=tuple[str, ...])
 
