@@ -20,6 +20,8 @@ class Drainer:
     def __init__(self, tunnels: Tunnels) -> None:
         self._tunnels: Final = tunnels
         self._tasks: set[asyncio.Task[None]] = set()
+        self._empty: Final = asyncio.Event()
+        tunnels.when_empty(self._empty.set)
 
     def drain(self, *, at_once: bool = False) -> None:
         """Take no new tunnels, and end the live ones over their windows, or now."""
@@ -31,12 +33,11 @@ class Drainer:
     async def drained(self) -> None:
         """Wait until no tunnel is left, or the longest window and its grace are over."""
         longest = max((record.policy.drain for record in self._tunnels), default=0.0)
-        empty = asyncio.Event()
-        self._tunnels.when_empty(empty.set)
         if len(self._tunnels):
+            self._empty.clear()
             try:
                 async with asyncio.timeout(longest + CLOSE_TIMEOUT + 1.0):
-                    await empty.wait()
+                    await self._empty.wait()
             except TimeoutError:
                 log.warning("drain_cut_short", tunnels=len(self._tunnels))
 

@@ -105,6 +105,7 @@ class Side(Reader):
             self.owes_since = None
             self.awaited = False
             tunnel.owner.ponged(self.initiator, self.rtt)
+            tunnel.reschedule()
         if tracker.close is not None or tracker.too_big:
             tunnel.saw_end(self)
 

@@ -178,7 +178,7 @@ class Tunnels:
             messages_out=stats.messages_out,
         )
 
-    def when_empty(self, callback: Callable[[], None] | None) -> None:
+    def when_empty(self, callback: Callable[[], None]) -> None:
         """Call `callback` whenever the last tunnel has gone."""
         self._empty = callback
 

@@ -207,6 +207,13 @@ async def test_peers_that_answer_pings_stay_and_see_nothing_of_each_others() -> 
     assert not rig.owner.told
 
 
+async def test_the_next_ping_does_not_wait_for_a_deadline_that_was_met() -> None:
+    rig = Rig(Limits(ping_interval=5.0, pong_timeout=60.0))
+    for round_trip in range(1, 4):
+        await lives_for(rig, 5.0 * round_trip)
+        rig.pong(*BOTH)
+
+
 @pytest.mark.parametrize("dead", BOTH)
 async def test_a_peer_that_does_not_answer_a_ping_ends_the_tunnel(dead: Initiator) -> None:
     rig = Rig(Limits(ping_interval=30.0, pong_timeout=10.0))
