@@ -19,14 +19,18 @@ from aiohttp import ClientError, ClientPayloadError, TCPConnector, http_parser, 
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.http_writer import StreamWriter
-from aiohttp.streams import StreamReader
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
 from aiohttp.web_request import BaseRequest
+from yarl import URL
 
 from wsroute_api import log
 from wsroute_sidecar import proxy_protocol
 from wsroute_sidecar.flood import Limited
 from wsroute_sidecar.requests import MAX_FIELDS_SIZE
+
+MAX_PARSED: Final = 1000
+"""Fields of a head, or of trailers, that are held at all; requests.check allows fewer."""
 
 HEAD_TIMEOUT: Final = 10.0
 """Seconds from a request's first byte to the end of its head."""
@@ -51,11 +55,13 @@ if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
 class Exchange:
     """One request, and the ways to answer it."""
 
-    __slots__ = ("_request", "method", "peer", "scheme", "target", "version")
+    __slots__ = ("_request", "body_is_broken", "method", "peer", "scheme", "target", "version")
 
     def __init__(self, request: BaseRequest) -> None:
         self._request: Final = request
         message = request._message
+        self.body_is_broken = False
+        """Whether the body that is read has turned out to be malformed."""
         self.method: Final = message.method
         self.target: Final = message.path
         self.version: Final = (message.version.major, message.version.minor)
@@ -72,9 +78,10 @@ class Exchange:
         """Whether the client lets its connection live on (RFC 9112 section 9.3).
 
         Not after an upgrade that was not made: what follows may be of either protocol (RFC 9931).
+        Nor after chunks, because aiohttp's parser puts a trailer into the next request's head.
         """
         message = self._request._message
-        return not (message.should_close or message.upgrade)
+        return not (message.should_close or message.upgrade or message.chunked)
 
     @property
     def wants_upgrade(self) -> bool:
@@ -95,8 +102,12 @@ class Exchange:
             await self._request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if not self._request.content.total_bytes:
             yield b""
-        async for piece in self._request.content.iter_any():
-            yield piece
+        try:
+            async for piece in self._request.content.iter_any():
+                yield piece
+        except RequestPayloadError:
+            self.body_is_broken = True
+            raise
 
     def start(self, head: bytes, *, chunked: bool) -> StreamWriter:
         """Begin a response with `head`; the writer frames and paces what is written to it."""
@@ -172,6 +183,10 @@ class _Front(RequestHandler):
 
     def _feed(self, data: bytes) -> None:
         super().data_received(data)
+        if self._messages and isinstance(error := self._messages[-1][0], _ErrInfo):
+            if data.count(b"\n") > MAX_PARSED:  # too many for the parser, which says no more
+                self._messages[-1] = (_ErrInfo(431, error.exc, error.message), EMPTY_PAYLOAD)
+            self._break_body()
         if self._request_count > self._answered:
             self._stop_head_timer()
             self._head_size = 0
@@ -187,6 +202,16 @@ class _Front(RequestHandler):
             return await super()._handle_request(*args)
         finally:
             self._answered += 1
+
+    def _break_body(self) -> None:
+        """Tell the reader of a body that it cannot be parsed on: the C parser does not."""
+        bodies = [body for _, body in self._messages]
+        if self._current_request is not None:
+            bodies.insert(0, self._current_request._payload)
+        for body in bodies:
+            if not body.is_eof():
+                body.set_exception(RequestPayloadError("the body is malformed"))
+                self._lingering_time = 0.0  # nothing of it can be read any more
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_head_timer()
@@ -277,7 +302,7 @@ class Server(web.Server):
             keepalive_timeout=KEEPALIVE_TIMEOUT,
             lingering_time=LINGER,
             max_field_size=MAX_FIELD,
-            max_headers=MAX_HEAD // len(b"a:\r\n"),  # never met: requests.check says 431
+            max_headers=MAX_PARSED,
             max_line_size=MAX_TARGET,
             read_bufsize=MAX_EARLY,
         )
@@ -360,6 +385,13 @@ class Pool(TCPConnector):
     def __init__(self) -> None:
         super().__init__(limit=0, keepalive_timeout=4.0)
         self._factory: Any = functools.partial(_Responses, loop=self._loop)
+
+
+def exact_url(origin: str, target: str) -> URL:
+    """The URL for which aiohttp's client sends `target` as it is, an empty query included."""
+    url = URL(origin + target, encoded=True)
+    url._cache["raw_path_qs"] = target
+    return url
 
 
 async def response_body(

@@ -84,6 +84,8 @@ class Forwarder:
             outcome = await self._handle(exchange)
         except DialError as error:
             outcome = Refusal(error.status, str(error), cause=error.cause)
+            if exchange.body_is_broken:
+                outcome = Refusal(400, "the request's body is malformed")
         if isinstance(outcome, Refusal):
             self._metrics.refused(outcome.status)
             if exchange.wants_upgrade:

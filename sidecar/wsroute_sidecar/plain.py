@@ -12,10 +12,9 @@ from typing import Final
 
 import aiohttp
 from multidict import CIMultiDict
-from yarl import URL
 
 from wsroute_sidecar import headers
-from wsroute_sidecar.adapter import Exchange, Finished, Pool, response_body
+from wsroute_sidecar.adapter import Exchange, Finished, Pool, exact_url, response_body
 from wsroute_sidecar.dial import Refused
 from wsroute_sidecar.headers import Fields, Modifier
 from wsroute_sidecar.relay_types import DialError
@@ -63,8 +62,8 @@ class Backend:
         expects = any(name.lower() == b"expect" for name, _ in exchange.headers)
         request = self._session.request(
             exchange.method,
-            URL(f"http://{self._host}:{port}{target}", encoded=True),
-            headers=CIMultiDict((n.decode(), v.decode()) for n, v in fields),
+            exact_url(f"http://{self._host}:{port}", target),
+            headers=_headers(fields),
             data=exchange.body(ask=expects) if exchange.has_body else None,
             allow_redirects=False,
         )
@@ -79,6 +78,13 @@ class Backend:
                 return await _answer(exchange, status, raw, body, modifier)
         except (aiohttp.ClientError, TimeoutError) as error:
             return _failed(exchange, status, port, error)
+
+
+def _headers(fields: Fields) -> CIMultiDict[str]:
+    """For aiohttp, which of two spellings of a name would drop the first with its value."""
+    spelling: dict[bytes, bytes] = {}
+    names = (spelling.setdefault(name.lower(), name).decode() for name, _ in fields)
+    return CIMultiDict(zip(names, (value.decode() for _, value in fields), strict=True))
 
 
 async def refused(

@@ -20,7 +20,14 @@ import uvloop
 from aiohttp.web_protocol import RequestHandler
 
 from wsroute_sidecar import adapter
-from wsroute_sidecar.adapter import MAX_EARLY, Exchange, Finished, Server, response_body
+from wsroute_sidecar.adapter import (
+    MAX_EARLY,
+    Exchange,
+    Finished,
+    Server,
+    exact_url,
+    response_body,
+)
 
 LOOPS: Final = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 LIMIT: Final = 10.0
@@ -177,12 +184,16 @@ async def test_a_finished_response_adds_nothing_and_says_whether_to_go_on(
         pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", False, id="close"),
         pytest.param(b"GET / HTTP/1.0\r\n\r\n", False, id="HTTP/1.0"),
         pytest.param(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", True, id="and alive"),
+        pytest.param(
+            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            False,
+            id="chunks",
+        ),
         pytest.param(UPGRADE, False, id="an upgrade"),
         pytest.param(UPGRADE.replace(b"websocket", b"h2c"), False, id="an unknown upgrade"),
     ],
 )
 async def test_whether_a_connection_may_live_on(request_: bytes, keep_alive: bool) -> None:
-    """After an upgrade that was not made, what follows may be of either protocol (RFC 9931)."""
     seen: list[bool] = []
 
     async def handler(exchange: Exchange) -> Finished:
@@ -509,6 +520,22 @@ async def test_a_response_that_breaks_off_is_a_client_error() -> None:
         )
         with pytest.raises(aiohttp.ClientError):
             await asyncio.wait_for(stream.read(), LIMIT)
+
+
+@pytest.mark.parametrize("target", ["/", "/a?", "/?", "/a?b=%20", "/a//../%2e?b?#"])
+async def test_a_target_is_sent_as_it_is(target: str) -> None:
+    got: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        got.put_nowait(await reader.readline())
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listener:
+        host, port = listener.sockets[0].getsockname()
+        async with aiohttp.ClientSession() as session:
+            with pytest.raises(aiohttp.ClientError):
+                await session.get(exact_url(f"http://{host}:{port}", target))
+    assert got.get_nowait() == f"GET {target} HTTP/1.1\r\n".encode()
 
 
 @asynccontextmanager
