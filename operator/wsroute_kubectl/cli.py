@@ -1,0 +1,90 @@
+"""The command `kubectl wsroute`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from wsroute_kubectl import completion, connections, status, terminal, trace
+from wsroute_kubectl.kubectl import Kubectl, KubectlError
+
+Command = Callable[[Kubectl, Mapping[str, Any]], int]
+
+_COMMANDS: Final[Mapping[str, Command]] = {
+    "connections": connections.connections,
+    "close": connections.close,
+    "drain": connections.drain,
+    "status": status.status,
+    "trace": trace.trace,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit status is 0, or 1 with a line for each thing that was wrong."""
+    top = parser()
+    flags = vars(top.parse_args(argv))
+    kubectl = Kubectl(*(flags.get(name) for name in ("context", "kubeconfig", "namespace")))
+    try:
+        if flags["command"] == "completion":
+            return completion.script(flags["shell"])
+        if flags["command"] == "__complete":
+            return completion.complete(top, flags["words"])
+        return _COMMANDS[flags["command"]](kubectl, flags)
+    except (KubectlError, ValueError, OSError) as error:
+        return terminal.complain([str(error)])
+    except KeyboardInterrupt:
+        return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their flags."""
+    top = argparse.ArgumentParser(
+        prog="kubectl wsroute", description="WebSocket routes, and the tunnels that they carry."
+    )
+    place = _place()
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    listed = commands.add_parser("connections", parents=[place], help="list live tunnels")
+    listed.add_argument("target", nargs="?", metavar="ROUTE|pod/NAME", help="only those of it")
+    listed.add_argument("-A", "--all-namespaces", action="store_true", help="of all namespaces")
+    listed.add_argument("-o", "--output", choices=("table", "wide", "json"), default="table")
+    listed.add_argument("-w", "--watch", action="store_true", help="again every two seconds")
+
+    close = commands.add_parser("close", parents=[place], help="end a tunnel, or all of a route")
+    close.add_argument("id", nargs="?", metavar="ID", help="as `connections` lists it")
+    close.add_argument("--pod", metavar="POD", help="the pod that carries it")
+    close.add_argument("--route", metavar="ROUTE", help="all tunnels of this route")
+    close.add_argument("--code", type=int, default=1001, help="close code (default 1001)")
+    close.add_argument("--reason", default="closed by an administrator", help="close reason")
+
+    drain = commands.add_parser(
+        "drain", parents=[place], help="let a pod take no new tunnels, and end the live ones"
+    )
+    drain.add_argument("pod", metavar="POD")
+    drain.add_argument("--wait", action="store_true", help="return when no tunnel is left")
+
+    told = commands.add_parser(
+        "status", parents=[place], help="how far a route is, in each of its pods"
+    )
+    told.add_argument("target", metavar="ROUTE")
+
+    traced = commands.add_parser(
+        "trace", parents=[place], help="which rule a request belongs to, and why not to the others"
+    )
+    trace.add_flags(traced)
+
+    scripts = commands.add_parser("completion", help="print a script that completes commands")
+    scripts.add_argument("shell", choices=completion.SHELLS)
+    hidden = commands.add_parser("__complete")
+    hidden.add_argument("words", nargs=argparse.REMAINDER)
+    return top
+
+
+def _place() -> argparse.ArgumentParser:
+    """The flags that kubectl's own commands have, passed through to it."""
+    place = argparse.ArgumentParser(add_help=False)
+    place.add_argument("-n", "--namespace", help="namespace; default: the context's")
+    place.add_argument("--context", help="context of the kubeconfig")
+    place.add_argument("--kubeconfig", metavar="FILE", help="kubeconfig to use")
+    return place
