@@ -98,8 +98,11 @@ async def end(connection: ClientConnection) -> tuple[int, str]:
     return ended.value.rcvd.code, ended.value.rcvd.reason
 
 
-def reason(sidecar: Sidecar) -> str:
-    """Why the last tunnel has ended."""
+async def closed(sidecar: Sidecar) -> str:
+    """Wait until no tunnel is open; the reason of the last one's end."""
+    async with asyncio.timeout(LIMIT):
+        while await asyncio.to_thread(sidecar.connections):
+            pass
     return str(sidecar.ended()[-1]["reason"])
 
 
@@ -163,7 +166,7 @@ async def test_a_tunnel_ends_when_it_was_idle_and_not_before(sidecar: Sidecar) -
         last = time.monotonic()
         assert await end(one) == (1001, "connection was idle for too long")
         assert time.monotonic() - last > 0.29
-    assert reason(sidecar) == "idle"
+    assert await closed(sidecar) == "idle"
 
 
 @pytest.mark.usefixtures("backend")
@@ -187,6 +190,7 @@ async def test_tunnels_end_at_their_greatest_age_each_at_its_own_within_the_jitt
         some = [await stack.enter_async_context(client(sidecar, "/old")) for _ in range(8)]
         for one in some:
             assert await end(one) == (1001, "connection reached its maximum duration")
+    assert await closed(sidecar) == "max_duration"
     ended = sidecar.ended()[-8:]
     ages = sorted(item["age"] for item in ended)
     assert {item["reason"] for item in ended} == {"max_duration"}
@@ -222,14 +226,6 @@ async def test_who_does_not_answer_a_ping_ends_the_tunnel(
     assert await closed(sidecar) == "ping_timeout"
 
 
-async def closed(sidecar: Sidecar) -> str:
-    """Wait until no tunnel is open; the reason of the last one's end."""
-    async with asyncio.timeout(LIMIT):
-        while await asyncio.to_thread(sidecar.connections):
-            pass
-    return reason(sidecar)
-
-
 @pytest.mark.usefixtures("backend")
 async def test_a_message_beyond_the_limit_ends_the_tunnel(sidecar: Sidecar) -> None:
     async with client(sidecar, "/small") as one:
@@ -237,7 +233,7 @@ async def test_a_message_beyond_the_limit_ends_the_tunnel(sidecar: Sidecar) -> N
         assert await one.recv() == b"x" * 1024
         await one.send([b"x" * 1000, b"x" * 25])
         assert await end(one) == (1009, "message is too big")
-    assert reason(sidecar) == "limit"
+    assert await closed(sidecar) == "limit"
 
 
 @pytest.mark.usefixtures("backend")
