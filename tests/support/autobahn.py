@@ -13,22 +13,16 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from wsproto import ConnectionType, WSConnection
-from wsproto.events import (
-    AcceptConnection,
-    BytesMessage,
-    CloseConnection,
-    Event,
-    Ping,
-    Request,
-    TextMessage,
-)
-from wsproto.extensions import PerMessageDeflate
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import Event, State
+from websockets.server import ServerProtocol
 
 from tests.support.sidecar import Sidecar, route
 
@@ -80,44 +74,62 @@ async def echo_server() -> AsyncIterator[int]:
 
 
 class _Echo(asyncio.Protocol):
-    """Answers frame by frame, so that its verdicts do not depend on how the stream is cut."""
+    """Reads bytes one by one where they are few.
+
+    So a message is answered before a faulty frame right behind it ends the connection, however
+    the stream is cut, and the verdict is always the same.
+    """
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._websocket = WSConnection(ConnectionType.SERVER)
-        self._closing = False
-        self._text: list[str] = []
-        self._bytes = bytearray()
+        self._websocket = ServerProtocol(
+            extensions=[ServerPerMessageDeflateFactory()], max_size=None
+        )
+        self._opcode = Opcode.TEXT
+        self._message = bytearray()
 
     def data_received(self, data: bytes) -> None:
-        if self._closing:
-            return
-        self._websocket.receive_data(data)
-        for event in self._websocket.events():
-            for answer in self._answers(event):
-                self._transport.write(self._websocket.send(answer))
-            if isinstance(event, CloseConnection):
-                self._closing = True
-                self._transport.write_eof()  # and reads on: RFC 6455 section 7.1.1
-                break
+        step = 1 if len(data) < 512 else len(data)
+        for at in range(0, len(data), step):
+            self._websocket.receive_data(data[at : at + step])
+            for event in self._websocket.events_received():
+                self._answer(event)
+            for answer in self._websocket.data_to_send():
+                if answer:
+                    self._transport.write(answer)
+                else:
+                    self._transport.write_eof()
 
-    def _answers(self, event: Event) -> Iterator[Event]:
+    def _answer(self, event: Event) -> None:
         match event:
             case Request():
-                yield AcceptConnection(extensions=[PerMessageDeflate()])
-            case Ping() | CloseConnection():
-                yield event.response()
-            case TextMessage():
-                self._text.append(event.data)
-                if event.message_finished:
-                    yield TextMessage(data="".join(self._text))
-                    self._text.clear()
-            case BytesMessage():
-                self._bytes += event.data
-                if event.message_finished:
-                    yield BytesMessage(data=bytes(self._bytes))
-                    self._bytes.clear()
+                self._websocket.send_response(self._websocket.accept(event))
+            case Frame(opcode=Opcode.TEXT | Opcode.BINARY | Opcode.CONT):
+                if event.opcode is not Opcode.CONT:
+                    self._opcode = event.opcode
+                self._message += event.data
+                if event.fin:
+                    self._echo(bytes(self._message))
+                    self._message.clear()
+
+    def _echo(self, message: bytes) -> None:
+        if self._websocket.state is not State.OPEN:
+            return
+        if self._opcode is Opcode.BINARY:
+            self._websocket.send_binary(message)
+        elif _is_text(message):
+            self._websocket.send_text(message)
+        else:
+            self._websocket.fail(1007)
+
+
+def _is_text(message: bytes) -> bool:
+    try:
+        message.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class Taken:
