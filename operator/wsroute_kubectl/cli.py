@@ -9,6 +9,9 @@ from typing import Any, Final
 from wsroute_kubectl import completion, connections, status, terminal, trace
 from wsroute_kubectl.kubectl import Kubectl, KubectlError
 
+_INTERRUPTED: Final = 130
+"""As shells report an end by SIGINT: what was waited for has not come."""
+
 Command = Callable[[Kubectl, Mapping[str, Any]], int]
 
 _COMMANDS: Final[Mapping[str, Command]] = {
@@ -34,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (KubectlError, ValueError, OSError) as error:
         return terminal.complain([str(error)])
     except KeyboardInterrupt:
-        return 0
+        return _INTERRUPTED
 
 
 def parser() -> argparse.ArgumentParser:

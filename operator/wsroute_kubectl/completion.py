@@ -102,6 +102,7 @@ def _candidates(parser: argparse.ArgumentParser, words: Sequence[str]) -> Iterat
 
 
 def _commands(parser: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
+    """The parser of each command, which argparse tells nobody in public."""
     (action,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
     return dict(action.choices)
 

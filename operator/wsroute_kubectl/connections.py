@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from typing import Any, Final
 
 from wsroute_api import listing
@@ -29,13 +29,12 @@ _WIDE: Final[Sequence[listing.Column]] = (
 
 def connections(kubectl: Kubectl, flags: Mapping[str, Any]) -> int:
     """List tunnels, once or until the user has seen enough."""
-    for look in itertools.count():
-        if look:
+    status = _list(kubectl, flags)
+    with suppress(KeyboardInterrupt):
+        while flags["watch"]:
             time.sleep(_PERIOD)
             terminal.clear()
-        status = _list(kubectl, flags)
-        if not flags["watch"]:
-            break
+            status = _list(kubectl, flags)
     return status
 
 
@@ -87,8 +86,9 @@ def close(kubectl: Kubectl, flags: Mapping[str, Any]) -> int:
         raise ValueError("close: name a tunnel with ID --pod POD, or all of a route with --route")
     how = ("--output=json", f"--code={flags['code']}", f"--reason={flags['reason']}")
     answers = ask(kubectl, chosen.pods, "close", *how, *which)
-    count = sum(answer.said["closed"] for answer in answers if not answer.failure)
-    terminal.show("1 tunnel closed" if count == 1 else f"{count} tunnels closed")
+    counts = [answer.said["closed"] for answer in answers if not answer.failure]
+    if counts or not answers:
+        terminal.show("1 tunnel closed" if sum(counts) == 1 else f"{sum(counts)} tunnels closed")
     return terminal.complain(failures(answers))
 
 

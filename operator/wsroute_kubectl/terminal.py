@@ -30,4 +30,7 @@ def progress(text: str) -> None:
 
 def clear() -> None:
     """Make room for the next picture: an empty screen, or an empty line in a file."""
-    print("\033[H\033[2J" if sys.stdout.isatty() else "", end="" if sys.stdout.isatty() else "\n")
+    if sys.stdout.isatty():
+        print("\033[H\033[2J", end="")
+    else:
+        print()

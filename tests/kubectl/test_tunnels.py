@@ -171,6 +171,16 @@ def test_close_sends_the_order_to_the_pod_that_has_the_tunnel(two_pods: StandIn)
     )
 
 
+def test_a_tunnel_that_is_not_there_is_one_line_in_the_sidecars_words(cluster: StandIn) -> None:
+    cluster.answer("get pod a", pod("a"))
+    words = "wsroute-sidecar: close: there is no tunnel 7f"
+    cluster.fail("exec", f"{words}\ncommand terminated with exit code 1\n")
+    done = cluster.run("close", "7f", "--pod", "a")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"kubectl-wsroute: shop pod/a: {words}\n"
+
+
 def test_close_by_route_counts_over_all_its_pods(two_pods: StandIn) -> None:
     two_pods.answer("close --output=json --code=1001", {"closed": 2})
     done = two_pods.run("close", "--route", "chat")

@@ -1,0 +1,50 @@
+"""`kubectl wsroute` as a person uses it, on a real cluster, through kubectl's own plugin search."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from . import objects
+from .echo import Echo
+from .node import layout
+from .node.clients import KUBECTL
+from .node.shell import CommandError, run
+from .tunnels import LIMIT, tunnel
+
+_PATH = f"{Path(sys.executable).parent}:{layout.BIN}:{os.environ['PATH']}"
+_FLAG = f"--kubeconfig={layout.KUBECONFIG}"
+
+
+def wsroute(echo: Echo, *words: str) -> str:
+    """What `kubectl wsroute` prints; kubectl takes its own flags only after a plugin's name."""
+    place = ("-n", echo.namespace, _FLAG)
+    return run(KUBECTL[0], "wsroute", *words, *place, env={"PATH": _PATH})
+
+
+def test_a_person_finds_a_tunnel_and_ends_it(echo: Echo) -> None:
+    echo.apply("rooms", objects.rule("/rooms", name="all"))
+    assert wsroute(echo, "status", "rooms").startswith(
+        f"{echo.namespace}/rooms, generation 1: ready\n"
+    )
+    assert "belongs to" in wsroute(echo, "trace", "rooms", "--url", "ws://h/rooms/1")
+    assert "belongs to" in wsroute(echo, "trace", "pod/echo", "--url", "ws://h/rooms/1")
+
+    with tunnel(echo.url("/rooms/1")) as client:
+        (listed,) = json.loads(wsroute(echo, "connections", "rooms", "-o", "json"))["connections"]
+        assert (listed["pod"], listed["rule"]) == ("echo", "all")
+        words = ("close", listed["id"], "--pod=echo", "--code=4001", "--reason=log in again")
+        assert wsroute(echo, *words) == "1 tunnel closed\n"
+        with pytest.raises(ConnectionClosed) as ended:
+            client.recv(timeout=LIMIT)
+    assert ended.value.rcvd is not None
+    assert (ended.value.rcvd.code, ended.value.rcvd.reason) == (4001, "log in again")
+
+    with pytest.raises(CommandError, match=f"there is no tunnel {listed['id']}"):
+        wsroute(echo, *words)
+    assert wsroute(echo, "drain", "echo", "--wait") == "draining; 0 tunnels are open\n"
