@@ -5,7 +5,7 @@ Whoever can open the socket may do all of it; its file mode and the container ar
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
@@ -15,6 +15,10 @@ from wsroute_sidecar.frames import close_frame
 from wsroute_sidecar.relay_types import Reason
 from wsroute_sidecar.routes import Live
 from wsroute_sidecar.tunnels import Ended, Record, Tunnels
+from wsroute_sidecar.turns import in_turns
+
+_LISTED_AT_ONCE: Final = 100
+_ENDED_AT_ONCE: Final = 10
 
 
 class CloseOrder(msgspec.Struct, forbid_unknown_fields=True):
@@ -33,7 +37,7 @@ def application(live: Live, tunnels: Tunnels, drainer: Drainer) -> web.Applicati
         now, route = tunnels.time(), request.query.get("route")
         live_ones = [
             _listed(record, now)
-            for record in tunnels
+            async for record in in_turns(tunnels, _LISTED_AT_ONCE)
             if record.tunnel is not None and route in (None, record.policy.key)
         ]
         ended = [_gone(item, now) for item in tunnels.ended]
@@ -46,8 +50,8 @@ def application(live: Live, tunnels: Tunnels, drainer: Drainer) -> web.Applicati
         except (msgspec.MsgspecError, ValueError) as error:
             return _json({"error": str(error)}, status=400)
         chosen = [record for record in tunnels if _is_meant(record, order)]
-        for record in chosen:
-            if record.tunnel is not None:
+        async for record in in_turns(chosen, _ENDED_AT_ONCE):
+            if record.tunnel is not None and tunnels.get(record.id) is record:
                 record.tunnel.end(Reason.KILLED, order.code, order.reason)
         return _json({"closed": len(chosen)}, status=200 if chosen else 404)
 

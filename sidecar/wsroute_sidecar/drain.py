@@ -47,7 +47,7 @@ class Drainer:
         stale = [
             record
             for record in self._tunnels
-            if (record.policy.key, record.policy.fingerprint) not in current
+            if not record.leaving and (record.policy.key, record.policy.fingerprint) not in current
         ]
         for mode in ("Drain", "Close"):
             chosen = [r for r in stale if r.policy.on_route_change == mode]
@@ -58,6 +58,8 @@ class Drainer:
     ) -> None:
         if not records:
             return
+        for record in records:
+            record.leaving = True
         shuffled = random.sample(records, len(records))
         windows = [(record, 0.0 if at_once else record.policy.drain) for record in shuffled]
         task = asyncio.create_task(self._pace(spread(windows), reason, text))
@@ -67,7 +69,7 @@ class Drainer:
     async def _pace(self, paced: Iterable[tuple[float, Record]], reason: Reason, text: str) -> None:
         begun = self._tunnels.time()
         for offset, record in paced:
-            if (wait := begun + offset - self._tunnels.time()) > 0:
-                await asyncio.sleep(wait)
+            wait = begun + offset - self._tunnels.time()
+            await asyncio.sleep(max(wait, 0.0))  # where there is no wait, the others' turn
             if self._tunnels.get(record.id) is record:
                 record.close(reason, text)

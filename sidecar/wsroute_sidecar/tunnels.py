@@ -34,6 +34,8 @@ class Record(msgspec.Struct):
     subprotocol: str = ""
     tunnel: Tunnel | None = None
     """None while the backend is being called."""
+    leaving: bool = False
+    """It has its place in a drain, which further changes of routes do not hasten."""
     doomed: tuple[Reason, str] | None = None
     """Why it is to end as soon as it is open."""
 
