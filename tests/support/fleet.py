@@ -46,6 +46,7 @@ class Tunnel(asyncio.Protocol):
         echoes: Messages that came back as they were sent.
         faults: What came back otherwise.
         ending: Set with the server's Close, or with the end of the connection.
+        deaf: Whether it answers no Close, and stays when the server's side has ended.
     """
 
     transport: asyncio.Transport
@@ -59,7 +60,7 @@ class Tunnel(asyncio.Protocol):
         self.echoes = 0
         self.faults: Final[list[str]] = []
         self.ending: Ending | None = None
-        self.answers_close = True
+        self.deaf = False
         self.number: Final = next(_numbers)
         self._sent = 0
         self._expected: Final[deque[bytes]] = deque()
@@ -76,6 +77,9 @@ class Tunnel(asyncio.Protocol):
         if self.ending is None:
             self.ending = Ending(None, repr(exc) if exc else "", self.time())
         self.gone.set_result(None)
+
+    def eof_received(self) -> bool:
+        return self.deaf
 
     def data_received(self, data: bytes) -> None:
         if not self.answer.done():
@@ -95,7 +99,7 @@ class Tunnel(asyncio.Protocol):
         elif opcode == CLOSE:
             code = int.from_bytes(payload[:2]) if payload else None
             self.ending = Ending(code, payload[2:].decode(), self.time())
-            if self.answers_close:
+            if not self.deaf:
                 self.transport.write(frame(CLOSE, payload, mask=True))
         elif opcode < CONTROL:
             expected = self._expected.popleft() if self._expected else None
@@ -231,8 +235,8 @@ def endings(tunnels: Sequence[Tunnel]) -> list[Ending]:
     return [tunnel.ending for tunnel in tunnels if tunnel.ending is not None]
 
 
-async def eventually(condition: Callable[[], bool]) -> None:
-    """Wait for what nothing tells of."""
-    async with asyncio.timeout(LIMIT):
+async def eventually(condition: Callable[[], bool], limit: float = LIMIT) -> None:
+    """Wait for what nothing tells of, at most `limit` seconds."""
+    async with asyncio.timeout(limit):
         while not condition():  # noqa: ASYNC110 - no event tells of it
             await asyncio.sleep(0.005)
