@@ -16,7 +16,8 @@ class Reader(asyncio.BufferedProtocol):
 
     __slots__ = ()
 
-    def get_buffer(self, sizehint: int) -> memoryview:
+    @staticmethod  # uvloop keeps it for each connection: a function is shared, a method is not
+    def get_buffer(sizehint: int) -> memoryview:
         return _shared
 
     def buffer_updated(self, nbytes: int) -> None:

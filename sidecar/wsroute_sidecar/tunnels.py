@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
@@ -123,7 +124,7 @@ class Tunnels:
             )
         if policy.handshake_rate is not None and not self._take_token(rule, policy.handshake_rate):
             return _busy(429, "rate", f"more than {policy.handshake_rate} handshakes a second")
-        record = Record(self, new_id(), policy, client)
+        record = Record(self, new_id(), policy, sys.intern(client))
         self._records[record.id] = record
         self._by_rule[rule] += 1
         self._by_client[*rule, client] += 1
