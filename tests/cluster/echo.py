@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from . import objects
-from .kube import apply, kubectl, service_address, wait_for
+from .kube import apply, kubectl, kubectl_json, service_address, wait_for
 
 APP = "echo"
 
@@ -21,12 +21,16 @@ class Echo:
     address: str
 
     @classmethod
-    def start(cls, namespace: str, **spec: Any) -> Self:
-        """Start it in a namespace, and wait until it is ready; `spec` is more of the pod's."""
-        probe = {"tcpSocket": {"port": 8080}, "periodSeconds": 1}
+    def start(cls, namespace: str, *, container: dict[str, Any] | None = None, **spec: Any) -> Self:
+        """Start it in a namespace, and wait until it is ready.
+
+        `container` has more fields of the server's container, `spec` of its pod.
+        """
         server = objects.container(
             APP, "backends", "python", "/echo.py",
-            ports=[{"name": "http", "containerPort": 8080}], readinessProbe=probe,
+            ports=[{"name": "http", "containerPort": 8080}],
+            readinessProbe={"tcpSocket": {"port": 8080}, "periodSeconds": 1},
+            **(container or {}),
         )  # fmt: skip
         pod = objects.injected(objects.pod(APP, server, **spec))
         apply(namespace, pod, objects.service(APP, 9300))
@@ -41,6 +45,11 @@ class Echo:
     def delete(self, *names: str) -> None:
         """Delete routes."""
         kubectl("delete", "wsr", *names, f"--namespace={self.namespace}")
+
+    def pod(self) -> dict[str, Any]:
+        """Its pod, as it is now."""
+        found: dict[str, Any] = kubectl_json("get", "pod", APP, f"--namespace={self.namespace}")
+        return found
 
     def url(self, path: str) -> str:
         """The address of a WebSocket."""
