@@ -274,6 +274,39 @@ async def test_a_backend_that_does_not_answer_a_handshake_in_time_is_a_504(
     silent.leave()
 
 
+async def test_a_client_that_leaves_during_its_handshake_gives_its_place_back(
+    sidecar: Sidecar, listener: socket.socket
+) -> None:
+    for _ in range(3):
+        near = await dial(sidecar, "/each")
+        sock, _ = await asyncio.get_running_loop().sock_accept(listener)
+        far = Wire(sock)
+        await far.until(b"\r\n\r\n")
+        near.leave()
+        assert await far.rest() == b""
+        far.leave()
+
+
+async def test_what_a_client_sends_before_the_101_is_held_within_bounds_and_then_arrives(
+    sidecar: Sidecar, listener: socket.socket
+) -> None:
+    early = frame(Opcode.BINARY, bytes(32 << 20), mask=True)
+    near = await dial(sidecar, "/alive")
+    sock, _ = await asyncio.get_running_loop().sock_accept(listener)
+    far = Wire(sock)
+    await far.until(b"\r\n\r\n")
+    before = sidecar.peak_memory()
+    sending = asyncio.create_task(near.send(early))
+    done, _ = await asyncio.wait([sending], timeout=0.3)
+    assert not done
+    await far.send(SWITCHING)
+    assert await far.read(len(early)) == early
+    await sending
+    assert sidecar.peak_memory() - before < 4 << 20
+    near.leave()
+    far.leave()
+
+
 # The drain of the whole.
 
 

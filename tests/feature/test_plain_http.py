@@ -226,17 +226,37 @@ async def test_the_backend_gets_the_head_before_any_of_the_body(client: Wire, ra
     assert (await response(client))[0] == 200
 
 
-async def test_a_backend_that_does_not_read_stops_the_client(client: Wire, raw: Raw) -> None:
+async def test_an_upload_that_the_backend_does_not_read_is_held_within_bounds(
+    client: Wire, raw: Raw, sidecar: Sidecar
+) -> None:
     size = 64 << 20
     await client.send(get(method="POST", extra=b"Content-Length: %d\r\n" % size))
     backend, _ = await raw.request()
+    before = sidecar.peak_memory()
     sending = asyncio.create_task(client.send(bytes(size)))
-    done, _ = await asyncio.wait([sending], timeout=0.5)
+    done, _ = await asyncio.wait([sending], timeout=0.3)
     assert not done
     assert await backend.read(size) == bytes(size)
     await sending
+    assert sidecar.peak_memory() - before < 4 << 20
     await backend.send(OK)
     assert (await response(client))[0] == 200
+
+
+async def test_a_download_that_the_client_does_not_read_is_held_within_bounds(
+    client: Wire, raw: Raw, sidecar: Sidecar
+) -> None:
+    size = 64 << 20
+    await client.send(get())
+    backend, _ = await raw.request()
+    before = sidecar.peak_memory()
+    await backend.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+    sending = asyncio.create_task(backend.send(bytes(size)))
+    done, _ = await asyncio.wait([sending], timeout=0.3)
+    assert not done
+    assert (await response(client))[::2] == (200, bytes(size))
+    await sending
+    assert sidecar.peak_memory() - before < 4 << 20
 
 
 # What HTTP says of responses and connections.

@@ -170,6 +170,12 @@ class Sidecar:
         """How many file descriptors it has open."""
         return len(os.listdir(f"/proc/{self.pid}/fd"))  # noqa: PTH208 - names are not needed
 
+    def peak_memory(self) -> int:
+        """Bytes that it has had in memory at most."""
+        status = Path(f"/proc/{self.pid}/status").read_text(encoding="utf-8")
+        (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+
     def _write(self, routes: Routes) -> None:
         text = routes if isinstance(routes, str) else yaml.safe_dump_all(routes)
         new = self._file.with_suffix(".new")
