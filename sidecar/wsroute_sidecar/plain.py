@@ -18,9 +18,10 @@ from wsroute_sidecar.adapter import Exchange, Finished, Pool, exact_url, respons
 from wsroute_sidecar.dial import Refused
 from wsroute_sidecar.headers import Fields, Modifier
 from wsroute_sidecar.relay_types import DialError
-from wsroute_sidecar.requests import RawHeaders, values
+from wsroute_sidecar.requests import CONTROL, RawHeaders, values
 
 _SKIPPED: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+_VERSIONS: Final = (aiohttp.HttpVersion10, aiohttp.HttpVersion11)
 _BODILESS: Final = frozenset({204, 304})
 
 
@@ -71,13 +72,24 @@ class Backend:
         try:
             async with asyncio.timeout(limit), request as response:
                 raw, body = response.raw_headers, response.content
-                if response.status == HTTPStatus.SWITCHING_PROTOCOLS:
+                if why := _problem(response):
                     response.close()
-                    raise DialError(502, "backend_answer", "the backend switches protocols unasked")
+                    raise DialError(502, "backend_answer", f"the backend {why}")
                 status = response.status
                 return await _answer(exchange, status, raw, body, modifier)
         except (aiohttp.ClientError, TimeoutError) as error:
             return _failed(exchange, status, port, error)
+
+
+def _problem(response: aiohttp.ClientResponse) -> str | None:
+    """What aiohttp, which reads responses leniently, lets pass and the client must not get."""
+    if response.status == HTTPStatus.SWITCHING_PROTOCOLS:
+        return "switches protocols unasked"
+    if not (100 <= response.status <= 599 and response.version in _VERSIONS):
+        return "does not answer in HTTP/1.1"
+    if CONTROL.search(b"".join(value for _, value in response.raw_headers)):
+        return "has a control character in a header"
+    return None
 
 
 def _headers(fields: Fields) -> CIMultiDict[str]:

@@ -40,7 +40,7 @@ HOST: Final = re.compile(
     rb"|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{0,5})?\Z"
 )
 _NAME: Final = re.compile(rb"[A-Za-z0-9!#$%&'*+.^`|~-]+\Z")
-_CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _NOT_HTTP: Final = frozenset(
     [
         "ANNOUNCE",
@@ -151,7 +151,7 @@ def _singles(headers: RawHeaders) -> dict[bytes, bytes] | Refusal:
 def _field_problem(name: bytes, value: bytes) -> str | None:
     if not _NAME.match(name):
         return "a header's name has a character that is refused here, such as an underscore"
-    if _CONTROL.search(value):
+    if CONTROL.search(value):
         return "a header's value has a control character"
     if not value.isascii():
         try:
