@@ -13,8 +13,8 @@ from .browsers import Browser
 from .echo import Echo
 from .images import all_images
 from .kube import describe, temporary_namespace
-from .node import cache, packages, requirements
 from .node import node as the_node
+from .node import packages, requirements
 from .node.binaries import geckodriver
 from .node.images import load
 from .node.shell import CommandError
@@ -78,10 +78,7 @@ def node(pytestconfig: pytest.Config) -> Iterator[None]:
     """A running node. One that was up before stays up; otherwise it goes with the session."""
     with ExitStack() as held:
         with _in_sight(pytestconfig):
-            held.enter_context(cache.lock(*the_node.LOCK))
-            if not the_node.running():
-                the_node.up()
-                held.callback(the_node.down)
+            held.enter_context(the_node.in_use())
         yield
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import secrets
 import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from . import binaries, config, daemons, images, layout, network, packages, processes
+from . import binaries, cache, config, daemons, images, layout, network, packages, processes
 from .progress import step
 from .shell import run
 
@@ -30,6 +32,17 @@ def running() -> bool:
     every = (*daemons.BASE, *daemons.REST)
     up_to_date = layout.BIN.exists() and layout.BIN.resolve() == binaries.go_programs()
     return up_to_date and all(daemon.running() for daemon in every)
+
+
+@contextmanager
+def in_use() -> Iterator[None]:
+    """A running node for this program alone. One that was up before stays up afterwards."""
+    with ExitStack() as held:
+        held.enter_context(cache.lock(*LOCK))
+        if not running():
+            up()
+            held.callback(down)
+        yield
 
 
 def down() -> None:
