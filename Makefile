@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup run test lint unit e2e bench fmt lock crd clean
+.PHONY: help setup run test lint unit e2e bench programmed autobahn fuzz image fmt lock crd clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,19 @@ e2e: setup  ## The tests on a real Kubernetes node
 
 bench: setup  ## Compare with the peers
 	$(BIN)/python -m tests.bench
+
+programmed: setup  ## Time from kubectl apply to Programmed, on the node
+	$(BIN)/python -m tests.bench.programmed
+
+autobahn: setup  ## All 517 of Autobahn's cases through the sidecar, also with pings
+	$(BIN)/python -m tests.support.autobahn
+
+fuzz: setup  ## Fuzz the frame tracker for a minute
+	$(BIN)/python -m tests.fuzz.tracker --seconds 60
+
+image:  ## Build both images with docker
+	docker build --target sidecar --tag wsroute/sidecar:dev .
+	docker build --target operator --tag wsroute/operator:dev .
 
 fmt: setup  ## Format and mend what can be mended
 	$(BIN)/ruff format .
