@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from . import release
 from .kube import apply, helm, kubectl, kubectl_json
 from .node.shell import CommandError
 from .node.wait import until
-from .objects import container, pod
+from .objects import container, injected, pod
 
 SIDECAR = "wsroute"
 _WAIT = "import signal; signal.pause()"
@@ -26,15 +27,15 @@ _RESTRICTED: dict[str, Any] = {
         "seccompProfile": {"type": "RuntimeDefault"},
     }
 }
+_TAKEN = {"containerPort": 9301}
 
 pytestmark = pytest.mark.usefixtures("installed")
 
 
 def _labelled(name: str, program: str = _WAIT, **spec: Any) -> dict[str, Any]:
     """A pod that asks for a sidecar, and whose app runs `program`."""
-    made = pod(name, container("app", "examples", "python", "-c", program, **_RESTRICTED), **spec)
-    made["metadata"]["labels"]["wsroute.dev/inject"] = "true"
-    return made
+    app = container("app", "examples", "python", "-c", program, **_RESTRICTED)
+    return injected(pod(name, app, **spec))
 
 
 def _ready(namespace: str, name: str) -> dict[str, Any]:
@@ -97,6 +98,11 @@ def test_a_job_with_a_sidecar_completes(namespace: str) -> None:
             "container wsroute has the name of the sidecar: rename it",
             id="name of a container",
         ),
+        pytest.param(
+            {"initContainers": [container("i", "examples", "true", ports=[_TAKEN])]},
+            "container i declares port 9301, but 9300 to 9302 are the sidecar's: use another",
+            id="port of a container",
+        ),
     ],
 )
 def test_a_pod_that_cannot_have_a_sidecar_is_refused(
@@ -118,7 +124,7 @@ def test_only_pods_that_ask_for_a_sidecar_wait_while_there_is_no_operator(
             "template": {key: template[key] for key in ("metadata", "spec")},
         },
     }
-    with _no_operator(installed):
+    with release.no_operator():
         plain = pod("plain", container("app", "examples", "python", "-c", _WAIT))
         apply(namespace, deployment, plain)
         _ready(namespace, "plain")
@@ -159,20 +165,6 @@ def test_pods_are_created_while_the_webhook_gets_new_certificates(
             "both replicas with a new certificate",
         )
     assert set(outcomes) == {"created"}
-
-
-@contextmanager
-def _no_operator(installed: str) -> Iterator[None]:
-    """Take the operator away, and bring it back."""
-    deployment = ("deployment/wsroute-operator", f"--namespace={installed}")
-    kubectl("scale", "--replicas=0", *deployment)
-    pods = "--selector=app.kubernetes.io/component=operator"
-    kubectl("wait", "--for=delete", "pod", pods, f"--namespace={installed}")
-    try:
-        yield
-    finally:
-        kubectl("scale", "--replicas=2", *deployment)
-        kubectl("rollout", "status", *deployment)
 
 
 def _try(namespace: str, made: dict[str, Any]) -> None:
