@@ -174,6 +174,12 @@ class _Front(RequestHandler):
         self.proxied: str | None = None
         """The client's address, where a trusted proxy has said it."""
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        assert isinstance(self._manager, Server)  # noqa: S101 - what has made it
+        if self._manager.overfull():
+            cast(asyncio.Transport, transport).abort()
+
     def data_received(self, data: bytes) -> None:
         room = MAX_HEAD - self._head_size
         if len(data) > room and self._request_count == self._answered:
@@ -288,9 +294,16 @@ _PLAIN_WORDS: Final = {
 
 
 class Server(web.Server):
-    """Makes a protocol for each connection; calls `handler` for each request."""
+    """Makes a protocol for each connection; calls `handler` for each request.
 
-    def __init__(self, handler: Handler) -> None:
+    A new connection is cut where `full` says so of how many there are, tunnels not counted.
+    """
+
+    def __init__(
+        self, handler: Handler, full: Callable[[int], bool] = lambda connections: False
+    ) -> None:
+        self._full: Final = full
+
         async def handle(request: BaseRequest) -> Any:
             return await handler(Exchange(request))
 
@@ -306,6 +319,10 @@ class Server(web.Server):
             max_line_size=MAX_TARGET,
             read_bufsize=MAX_EARLY,
         )
+
+    def overfull(self) -> bool:
+        """Whether there is one connection too many."""
+        return self._full(len(self._connections))
 
     def __call__(self) -> RequestHandler:
         return _Front(self, loop=self._loop, **self._kwargs)

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from wsroute_api import log
 from wsroute_sidecar import admin, control, health
-from wsroute_sidecar.adapter import ProxiedServer, Server
+from wsroute_sidecar.adapter import HEAD_TIMEOUT, ProxiedServer, Server
 from wsroute_sidecar.admin import Snapshots
 from wsroute_sidecar.config import Address, Settings
 from wsroute_sidecar.drain import Drainer
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 
 _RESERVED_FILES: Final = 256
 """Descriptors that tunnels leave to listeners, health, pushes and plain HTTP."""
+
+_EXTRA: Final = 96
+"""Clients beyond the tunnels that there may be, each with a socket of its own and a backend's: who
+is refused, who only asks by plain HTTP, who says nothing. Beyond them connections are cut."""
 
 _BACKLOG: Final = 4096
 
@@ -64,7 +68,8 @@ async def run(settings: Settings) -> None:
         metrics=metrics,
         tracer=_tracer() if settings.tracing else None,
     )
-    server = Server(forward)
+    most = tunnels.capacity + _EXTRA
+    server = Server(forward, lambda connections: connections + tunnels.established > most)
     stop = _stop_signals(loop)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(backend.close)
@@ -179,7 +184,12 @@ async def _listening(server: Server, settings: Settings) -> AsyncIterator[None]:
     address = settings.listen
     try:
         listener = await loop.create_server(
-            factory, address.host, address.port, backlog=_BACKLOG, ssl=context
+            factory,
+            address.host,
+            address.port,
+            backlog=_BACKLOG,
+            ssl=context,
+            ssl_handshake_timeout=HEAD_TIMEOUT if context else None,
         )
     except OSError as error:
         raise ValueError(f"--listen {address}: {error.strerror}") from error

@@ -83,6 +83,8 @@ class Tunnels:
         self.capacity: Final = capacity
         self.ended: Final[deque[Ended]] = deque(maxlen=_REMEMBERED)
         self.draining = False
+        self.established = 0
+        """Those whose backend has agreed."""
         self.metrics: Final = metrics
         self._records: dict[str, Record] = {}
         self._by_rule: Counter[tuple[str, str]] = Counter()
@@ -106,7 +108,10 @@ class Tunnels:
             return _busy(503, "draining", "this pod is being drained")
         if len(self._records) >= self.capacity:
             return _busy(
-                503, "capacity", f"this sidecar holds its {self.capacity} connections already"
+                503,
+                "capacity",
+                f"this sidecar holds its {self.capacity} connections already",
+                close=True,  # descriptors are scarce
             )
         rule = (policy.key, policy.rule)
         if policy.max_connections is not None and self._by_rule[rule] >= policy.max_connections:
@@ -151,6 +156,7 @@ class Tunnels:
 
     def opened(self, record: Record, tunnel: Tunnel, subprotocol: str) -> None:
         """The backend has agreed."""
+        self.established += 1
         record.tunnel = tunnel
         record.subprotocol = subprotocol
         self.metrics.tunnel_opened(record.policy)
@@ -165,6 +171,7 @@ class Tunnels:
         age = now - stats.opened
         policy = record.policy
         self.ended.append(Ended(record.id, policy.key, policy.rule, record.client, end, age, now))
+        self.established -= 1
         self.release(record)
         self.metrics.tunnel_ended(policy, end, stats, age)
         log.info(
@@ -186,10 +193,10 @@ class Tunnels:
         self._empty = callback
 
 
-def _busy(status: int, cause: str, why: str) -> Refusal:
+def _busy(status: int, cause: str, why: str, *, close: bool = False) -> Refusal:
     """A refusal that passes: the client may try again, and not all at once."""
     seconds = random.randint(1, 5)  # noqa: S311 - spreads load
-    return Refusal(status, why, (("Retry-After", str(seconds)),), close=False, cause=cause)
+    return Refusal(status, why, (("Retry-After", str(seconds)),), close=close, cause=cause)
 
 
 def _decrement(counter: Counter[_Key], key: _Key) -> None:

@@ -1,0 +1,77 @@
+"""More connections than there are file descriptors for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import socket
+import urllib.request
+from collections.abc import Iterator
+from typing import Final
+
+from tests.bench.processes import cpu_seconds
+from tests.support.echo import echoing
+from tests.support.fleet import call, eventually, faults, fleet, leave, traffic
+from tests.support.sidecar import Sidecar, route
+
+FILES: Final = 456
+CAPACITY: Final = (FILES - 256) // 2
+SILENT: Final = 2 * FILES
+
+
+@contextlib.contextmanager
+def few_files() -> Iterator[None]:
+    """What is started within may open FILES files."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@contextlib.contextmanager
+def silent(port: int, count: int) -> Iterator[None]:
+    """Connections that say nothing."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+        yield
+
+
+def health(sidecar: Sidecar) -> int:
+    """Status of the health port."""
+    url = f"http://127.0.0.1:{sidecar.metrics}/healthz"
+    with urllib.request.urlopen(url, timeout=10) as response:
+        status: int = response.status
+        return status
+
+
+async def test_without_free_descriptors_tunnels_go_on_and_the_way_to_help_stays_open() -> None:
+    with contextlib.ExitStack() as stack:
+        backend = stack.enter_context(echoing())
+        sidecar = Sidecar([route(backend.port)])
+        with few_files():
+            stack.enter_context(sidecar)
+        async with fleet(sidecar.port, CAPACITY) as tunnels, traffic(tunnels, rate=400):
+            beyond = [await call(sidecar.port) for _ in range(2 * FILES)]
+            with silent(sidecar.port, SILENT):
+                before = await asyncio.to_thread(cpu_seconds, sidecar.pid)
+                answers = [await asyncio.to_thread(health, sidecar) for _ in range(5)]
+                listed = await asyncio.to_thread(sidecar.connections)
+                await asyncio.sleep(1)
+                spent = await asyncio.to_thread(cpu_seconds, sidecar.pid) - before
+            tunnels.pop().leave()
+            await eventually(lambda: len(sidecar.connections()) == CAPACITY - 1)
+            room = await call(sidecar.port)
+
+        assert {tunnel.status for tunnel in beyond} == {503}
+        assert answers == [200] * 5
+        assert len(listed) == CAPACITY
+        assert faults(tunnels) == []
+        assert all(tunnel.echoes for tunnel in tunnels)
+        assert room.status == 101
+        assert spent < 0.8
+        assert sidecar.errors() == []
+        await leave([room, *(tunnel for tunnel in beyond if not tunnel.gone.done())])
