@@ -93,7 +93,7 @@ def switching(head: bytes) -> bytes:
 def ordinary(connection: Connection) -> None:
     """Echo over WebSocket; answer everything else with 200 once its body is there."""
     head = connection.until(_END)
-    if b"\r\nUpgrade: websocket\r\n" in head:
+    if b"\r\nupgrade: websocket\r\n" in head.lower():
         connection.send(switching(head))
         connection.echo()
         return
@@ -150,9 +150,9 @@ class Backend:
 
     def settle(self) -> None:
         """Wait until all connections are over."""
-        for thread in self._threads:
-            thread.join(LIMIT)
-        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        while self._threads:
+            self._threads[0].join(LIMIT)
+            del self._threads[0]
 
     def _accept(self) -> None:
         while True:
@@ -166,8 +166,8 @@ class Backend:
             thread = threading.Thread(
                 target=self._play, args=(sock, connection, self.script), daemon=True
             )
-            self._threads.append(thread)
             thread.start()
+            self._threads.append(thread)  # started, so that settle may join it
 
     @staticmethod
     def _play(sock: socket.socket, connection: Connection, script: Script) -> None:
