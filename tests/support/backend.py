@@ -114,6 +114,7 @@ class Backend:
         self.connections: list[Connection] = []
         self._listener: Final = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self._threads: list[threading.Thread] = []
+        self._starting: Final = threading.Lock()
         self._acceptor: Final = threading.Thread(target=self._accept, daemon=True)
 
     @property
@@ -150,9 +151,10 @@ class Backend:
 
     def settle(self) -> None:
         """Wait until all connections are over."""
-        while self._threads:
-            self._threads[0].join(LIMIT)
-            del self._threads[0]
+        with self._starting:
+            threads, self._threads = self._threads, []
+        for thread in threads:
+            thread.join(LIMIT)
 
     def _accept(self) -> None:
         while True:
@@ -166,8 +168,9 @@ class Backend:
             thread = threading.Thread(
                 target=self._play, args=(sock, connection, self.script), daemon=True
             )
-            thread.start()
-            self._threads.append(thread)  # started, so that settle may join it
+            with self._starting:
+                self._threads.append(thread)
+                thread.start()
 
     @staticmethod
     def _play(sock: socket.socket, connection: Connection, script: Script) -> None:
