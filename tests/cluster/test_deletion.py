@@ -7,8 +7,9 @@ import time
 from contextlib import ExitStack
 
 import pytest
-from websockets.exceptions import ConnectionClosedOK
+from websockets.exceptions import ConnectionClosed
 from websockets.frames import Close
+from websockets.sync.client import ClientConnection
 
 from .echo import APP, Echo
 from .kube import kubectl
@@ -22,10 +23,10 @@ WINDOW = 2
 GRACE = 20
 
 
-def _delete_pod(echo: Echo) -> str:
-    """Delete the pod while it has tunnels; what the server has printed when it is gone.
+def _delete_pod(echo: Echo) -> tuple[list[Close | None], str]:
+    """Delete the pod while it has tunnels: how clients saw them end, and what the server printed.
 
-    Each client has got the code and reason, and the pod has gone before its grace was over.
+    The pod has gone before its grace was over.
     """
     echo.apply("drained", rule("/", drain={"timeout": f"{WINDOW}s"}))
     place = f"--namespace={echo.namespace}"
@@ -34,13 +35,17 @@ def _delete_pod(echo: Echo) -> str:
         tunnels = [held.enter_context(tunnel(echo.url("/"))) for _ in range(TUNNELS)]
         kubectl("delete", f"pod/{APP}", place, "--wait=false")
         begun = time.monotonic()
-        for opened in tunnels:
-            with pytest.raises(ConnectionClosedOK) as ended:
-                opened.recv(timeout=LIMIT)
-            assert ended.value.rcvd == Close(CODE, REASON)
+        ends = [_end(opened) for opened in tunnels]
         kubectl("wait", "--for=delete", f"pod/{APP}", place)
         assert time.monotonic() - begun < GRACE
-        return log.communicate(timeout=LIMIT)[0]
+        return ends, log.communicate(timeout=LIMIT)[0]
+
+
+def _end(opened: ClientConnection) -> Close | None:
+    """The Close frame that ends a tunnel; none where it is cut."""
+    with pytest.raises(ConnectionClosed) as ended:
+        opened.recv(timeout=LIMIT)
+    return ended.value.rcvd
 
 
 def test_both_sides_are_told_within_the_grace_period_where_the_server_lingers(
@@ -48,10 +53,13 @@ def test_both_sides_are_told_within_the_grace_period_where_the_server_lingers(
 ) -> None:
     linger = {"lifecycle": {"preStop": {"sleep": {"seconds": WINDOW + 1}}}}
     echo = Echo.start(namespace, container=linger, terminationGracePeriodSeconds=GRACE)
-    assert _delete_pod(echo).count(f"closed /: {CODE} {REASON}\n") == TUNNELS
+    ends, printed = _delete_pod(echo)
+    assert ends == [Close(CODE, REASON)] * TUNNELS
+    assert printed.count(f"closed /: {CODE} {REASON}\n") == TUNNELS
 
 
 def test_clients_are_told_even_where_the_server_ends_at_once(
     installed: str, namespace: str
 ) -> None:
-    _delete_pod(Echo.start(namespace, terminationGracePeriodSeconds=GRACE))
+    ends, _ = _delete_pod(Echo.start(namespace, terminationGracePeriodSeconds=GRACE))
+    assert [end and end.code for end in ends] == [CODE] * TUNNELS
