@@ -109,6 +109,7 @@ def test_a_close_of_any_kind_passes_and_ends_the_tunnel(
         assert client.rest() == unmasked
     backend.settle()
     assert backend.connections[0].ended
+    assert until(lambda: sidecar.connections() == [])
     assert sidecar.ended()[-1]["initiator"] == "client"
 
 
@@ -237,7 +238,8 @@ def test_a_backends_reset_is_a_legal_close_for_the_client(
         assert (close[0], close[2:4]) == (0x88, struct.pack("!H", 1011))
         client.send(frame(0x88, b"\x03\xf3"))
         client.rest()
-    assert until(lambda: sidecar.ended()[-1]["initiator"] == "backend")
+    assert until(lambda: sidecar.connections() == [])
+    assert sidecar.ended()[-1]["initiator"] == "backend"
 
 
 def test_a_clients_reset_ends_the_connection_to_the_backend(
@@ -249,4 +251,5 @@ def test_a_clients_reset_ends_the_connection_to_the_backend(
         linger = struct.pack("ii", 1, 0)
         client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     assert until(lambda: backend.connections[0].ended, 5)
-    assert until(lambda: sidecar.ended()[-1]["initiator"] == "client")
+    assert until(lambda: sidecar.connections() == [])
+    assert sidecar.ended()[-1]["initiator"] == "client"
