@@ -44,7 +44,7 @@ class Initiator(enum.StrEnum):
     SIDECAR = "sidecar"
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class Limits(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How long a tunnel may live. Times in seconds; None is no limit."""
 
     idle: float | None = None
