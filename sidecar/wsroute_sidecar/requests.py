@@ -18,7 +18,6 @@ careful parsers could still understand differently:
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -39,7 +38,8 @@ HOST: Final = re.compile(
     rb"[A-Za-z0-9._-]+(?::[0-9]{0,5})?\Z"
     rb"|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{0,5})?\Z"
 )
-_NAME: Final = re.compile(rb"[A-Za-z0-9!#$%&'*+.^`|~-]+\Z")
+_NAMES: Final = re.compile(rb"(?:[A-Za-z0-9!#$%&'*+.^`|~-]++(?::(?!\Z)|\Z))+\Z")
+"""Names with a colon, which none may have, between them."""
 CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _NOT_HTTP: Final = frozenset(
     [
@@ -112,8 +112,8 @@ def check(
         return Refusal(405, "CONNECT is not for a reverse proxy", (("Allow", "GET, HEAD, POST"),))
     if version not in ((1, 0), (1, 1)):
         return Refusal(505, "only HTTP/1.1 and HTTP/1.0 are spoken here")
-    if why := _size_problem(headers):
-        return Refusal(431, why)
+    if refusal := _fields_refusal(headers):
+        return refusal
     singles = _singles(headers)
     if isinstance(singles, Refusal):
         return singles
@@ -122,20 +122,30 @@ def check(
     return _with_target(method, target, version, headers, singles.get(b"host"))
 
 
-def _size_problem(headers: RawHeaders) -> str | None:
+def _fields_refusal(headers: RawHeaders) -> Refusal | None:
+    """What is wrong with names or values, all looked at in one go: this runs for each handshake."""
+    names = b":".join([name for name, _ in headers])
+    values = b" ".join([value for _, value in headers])
     if len(headers) > MAX_FIELDS:
-        return f"there are more than {MAX_FIELDS} headers"
-    if sum(map(len, itertools.chain.from_iterable(headers))) > MAX_FIELDS_SIZE:
-        return f"the headers have more than {MAX_FIELDS_SIZE} bytes"
+        return Refusal(431, f"there are more than {MAX_FIELDS} headers")
+    if len(names) + len(values) > MAX_FIELDS_SIZE:
+        return Refusal(431, f"the headers have more than {MAX_FIELDS_SIZE} bytes")
+    if headers and not (_NAMES.match(names) and names.count(b":") == len(headers) - 1):
+        return Refusal(400, "a header's name has a character that is refused, as underscores are")
+    if CONTROL.search(values):
+        return Refusal(400, "a header's value has a control character")
+    if not values.isascii():
+        try:
+            values.decode()
+        except UnicodeDecodeError:
+            return Refusal(400, "a header's value is neither ASCII nor UTF-8")
     return None
 
 
 def _singles(headers: RawHeaders) -> dict[bytes, bytes] | Refusal:
-    """The fields that may stand there once, by name; all others are looked at, too."""
+    """The fields that may stand there once, by name; what Connection and Expect say is checked."""
     singles: dict[bytes, bytes] = {}
     for name, value in headers:
-        if why := _field_problem(name, value):
-            return Refusal(400, why)
         lower = name.lower()
         if lower in _SINGLE:
             if lower in singles:
@@ -146,19 +156,6 @@ def _singles(headers: RawHeaders) -> dict[bytes, bytes] | Refusal:
         elif lower == b"expect" and value.lower() != b"100-continue":
             return Refusal(417, "the only expectation met here is 100-continue")
     return singles
-
-
-def _field_problem(name: bytes, value: bytes) -> str | None:
-    if not _NAME.match(name):
-        return "a header's name has a character that is refused here, such as an underscore"
-    if CONTROL.search(value):
-        return "a header's value has a control character"
-    if not value.isascii():
-        try:
-            value.decode()
-        except UnicodeDecodeError:
-            return "a header's value is neither ASCII nor UTF-8"
-    return None
 
 
 def _nomination_problem(value: bytes) -> str | None:

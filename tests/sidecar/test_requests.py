@@ -222,6 +222,9 @@ def test_a_body_ends_in_one_place_only(
         pytest.param((b"X A", b"1"), id="a space in the name"),
         pytest.param((b"X-A ", b"1"), id="a space after the name"),
         pytest.param((b"", b"1"), id="no name"),
+        pytest.param((b":", b"1"), id="a colon for a name"),
+        pytest.param((b"X:A", b"1"), id="a colon in the name"),
+        pytest.param((b"X:", b"1"), id="a colon after the name"),
         pytest.param((b"X\xc3\xa9", b"1"), id="a name that is not ASCII"),
         pytest.param((b"X(A)", b"1"), id="a comment in the name"),
         pytest.param((b"X-A\n", b"1"), id="a newline after the name"),
@@ -238,6 +241,8 @@ def test_a_body_ends_in_one_place_only(
 )
 def test_a_field_that_others_read_differently_is_refused(field: tuple[bytes, bytes]) -> None:
     assert status(checked(HOST, field)) == 400
+    assert status(checked(field, HOST)) == 400
+    assert status(checked(HOST, field, (b"X-Z", b""))) == 400
 
 
 @pytest.mark.parametrize("value", [b"", b"a\tb", b"caf\xc3\xa9", b"~!@#$%^&*()", b'"q,q"'])
