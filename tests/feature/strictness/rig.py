@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-import time
 from typing import Final, NamedTuple
 
 LIMIT: Final = 15.0
@@ -131,12 +130,3 @@ class Client:
         """The next response, and all that comes after it to the end of the connection."""
         reply = self.reply(method=method)
         return reply._replace(rest=self.rest())
-
-
-def until_true(what: object, limit: float = LIMIT) -> None:
-    """Wait until `what()` is true, where nothing tells of it."""
-    assert callable(what)
-    end = time.monotonic() + limit
-    while not what():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.005)

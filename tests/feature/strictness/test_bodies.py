@@ -156,7 +156,7 @@ def test_after_a_length_the_next_request_follows(sidecar: Sidecar, backend: Back
 def test_after_chunks_the_connection_ends_so_that_no_trailer_gets_into_a_head(
     trailer: bytes, together: bool, sidecar: Sidecar, backend: Backend
 ) -> None:
-    """CVE-2022-1705's kin: a trailer that becomes a field of another's request."""
+    """RFC 9110 section 6.5.1: a trailer must not be merged into the head of another message."""
     body = b"5\r\nhello\r\n0\r\n" + trailer + b"\r\n"
     post = request(CHUNKED, method=b"POST", body=body)
     with Client(sidecar.port) as client:

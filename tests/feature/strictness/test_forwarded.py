@@ -239,10 +239,9 @@ def test_a_connection_lives_on_where_the_client_wants_it(
     assert len(backend.connections) == (2 if lives else 1)
 
 
-def test_404_is_for_what_no_route_has_and_the_connection_lives(
+def test_a_redirect_is_answered_here_and_the_connection_lives(
     sidecar: Sidecar, backend: Backend
 ) -> None:
-    """The table has a route for every host, so this is a redirect's: answered here, not passed."""
     with Client(sidecar.port) as client:
         for _ in range(2):
             client.send(request(target=b"/moved/x?y"))
