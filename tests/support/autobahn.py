@@ -182,8 +182,8 @@ async def _copy_without_pings(
     source: asyncio.StreamReader, sink: asyncio.StreamWriter, taken: Taken
 ) -> None:
     with suppress(OSError):
-        sink.write(await source.readuntil(b"\r\n\r\n"))
         with suppress(asyncio.IncompleteReadError):
+            sink.write(await source.readuntil(b"\r\n\r\n"))
             while frame := await _frame(source):
                 if frame[0] == _PING:
                     taken.pings += 1
