@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from aiohttp import web
 
 from wsroute_sidecar.metrics import Metrics
@@ -32,6 +34,7 @@ def application(live: Live, tunnels: Tunnels, counted: Metrics) -> web.Applicati
         gauges = {
             "wsroute_routes": 0 if table is None else len(table.routes),
             "wsroute_draining": int(tunnels.draining),
+            "wsroute_tasks": len(asyncio.all_tasks()),
         }
         text = counted.render(living, gauges)
         return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4"})

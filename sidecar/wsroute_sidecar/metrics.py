@@ -128,6 +128,7 @@ HELP: Final = {
     "wsroute_refusals_total": "Requests that the sidecar answered itself, by status.",
     "wsroute_routes": "Routes that are served.",
     "wsroute_draining": "Whether the sidecar takes no new tunnels.",
+    "wsroute_tasks": "Tasks in progress: some for each request, none for a tunnel that is open.",
     "process_open_fds": "Open file descriptors.",
     "process_max_fds": "Limit on open file descriptors.",
     "process_resident_memory_bytes": "Resident memory.",

@@ -55,7 +55,7 @@ class Tunnel(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self.time: Final = loop.time
         self.answer: Final[asyncio.Future[bytes]] = loop.create_future()
-        self.gone: Final[asyncio.Future[None]] = loop.create_future()
+        self.gone: Final = asyncio.Event()
         self.opened = 0.0
         self.echoes = 0
         self.faults: Final[list[str]] = []
@@ -76,7 +76,7 @@ class Tunnel(asyncio.Protocol):
             self.answer.set_result(self._head)
         if self.ending is None:
             self.ending = Ending(None, repr(exc) if exc else "", self.time())
-        self.gone.set_result(None)
+        self.gone.set()
 
     def eof_received(self) -> bool:
         return self.deaf
@@ -196,7 +196,8 @@ async def leave(tunnels: Sequence[Tunnel]) -> None:
     """Let all vanish."""
     for tunnel in tunnels:
         tunnel.leave()
-    await asyncio.gather(*(tunnel.gone for tunnel in tunnels))
+    for tunnel in tunnels:
+        await tunnel.gone.wait()
 
 
 @contextlib.asynccontextmanager
