@@ -71,7 +71,9 @@ def test_every_family_says_what_it_is() -> None:
     metrics.request(policy(), 200, 0.1)
     metrics.refused(404)
 
-    text = metrics.render([(policy(), stats())], {"wsroute_routes": 1, "wsroute_draining": 0})
+    text = metrics.render(
+        [(policy(), stats())], {"wsroute_routes": 1, "wsroute_draining": 0, "wsroute_tasks": 2}
+    )
 
     told = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")}
     assert told == set(HELP)
