@@ -86,6 +86,14 @@ def test_two_browsers_chat_and_see_what_the_sidecar_does(
         assert "rooms" in shown
 
 
+def test_a_second_pod_is_counted_when_it_serves(shop: str) -> None:
+    chat = ("deployment/chat", f"--namespace={shop}")
+    kubectl("scale", "--replicas=2", *chat)
+    kubectl("rollout", "status", *chat)
+    shown = ("get", "wsr", "chat", f"--namespace={shop}", "--no-headers")
+    until(lambda: kubectl(*shown).split()[1:3] == ["True", "2/2"], LIMIT, "2 of 2 pods")
+
+
 def _says(browser: Browser, text: str) -> bool:
     """Whether a line of the chat has the text; nicknames and times stand around it."""
     return any(text in line for line in browser.run(_SAID))
