@@ -55,13 +55,17 @@ if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
 class Exchange:
     """One request, and the ways to answer it."""
 
-    __slots__ = ("_request", "body_is_broken", "method", "peer", "scheme", "target", "version")
+    __slots__ = (
+        "_request", "body_is_broken", "last", "method", "peer", "scheme", "target", "version",
+    )  # fmt: skip
 
     def __init__(self, request: BaseRequest) -> None:
         self._request: Final = request
         message = request._message
         self.body_is_broken = False
         """Whether the body that is read has turned out to be malformed."""
+        self.last = False
+        """Whether the connection ends with its answer, whatever the client wants."""
         self.method: Final = message.method
         self.target: Final = message.path
         self.version: Final = (message.version.major, message.version.minor)
@@ -75,13 +79,13 @@ class Exchange:
 
     @property
     def keep_alive(self) -> bool:
-        """Whether the client lets its connection live on (RFC 9112 section 9.3).
+        """Whether the connection may live on, as the client wants it (RFC 9112 section 9.3).
 
         Not after an upgrade that was not made: what follows may be of either protocol (RFC 9931).
         Nor after chunks, because aiohttp's parser puts a trailer into the next request's head.
         """
         message = self._request._message
-        return not (message.should_close or message.upgrade or message.chunked)
+        return not (self.last or message.should_close or message.upgrade or message.chunked)
 
     @property
     def wants_upgrade(self) -> bool:

@@ -79,7 +79,8 @@ class Forwarder:
         self._identity: Final = f"wsroute-{secrets.token_hex(4)}".encode()
 
     async def __call__(self, exchange: Exchange) -> Finished:
-        """Answer one request."""
+        """Answer one request. In a drain its connection ends: the next one finds another pod."""
+        exchange.last = self._tunnels.draining
         try:
             outcome = await self._handle(exchange)
         except DialError as error:

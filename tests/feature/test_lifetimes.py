@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import itertools
 import os
 import re
@@ -346,6 +347,25 @@ async def test_while_it_drains_new_tunnels_are_refused_and_plain_http_is_served(
         assert await asyncio.to_thread(sidecar.wait) == 0
         for one in some:
             await one.stop()
+
+
+async def test_while_it_drains_a_kept_connection_ends_with_its_next_answer() -> None:
+    async with echo("one") as port, contextlib.AsyncExitStack() as stack:
+        sidecar = stack.enter_context(Sidecar([route(port, drain={"timeout": "3s"})]))
+        await stack.enter_async_context(tunnel(sidecar))
+        kept = http.client.HTTPConnection("127.0.0.1", sidecar.port, timeout=LIMIT)
+        stack.callback(kept.close)
+        assert await asyncio.to_thread(lives_on, kept)
+        sidecar.ask("POST", "/v1/drain")
+        assert not await asyncio.to_thread(lives_on, kept)
+
+
+def lives_on(connection: http.client.HTTPConnection) -> bool:
+    """Whether a connection lives on after one more request."""
+    connection.request("GET", "/")
+    answer = connection.getresponse()
+    answer.read()
+    return not answer.will_close
 
 
 async def status(port: int, path: str = "/") -> int:
