@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import random
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
@@ -121,10 +122,9 @@ async def break_off(scene: Scene) -> None:
 
 async def babble(scene: Scene) -> None:
     """Break the rules before there is a tunnel."""
-    _, writer = await asyncio.open_connection("127.0.0.1", scene.sidecar.port)
-    writer.write(_chance.choice((*_RUBBISH, os.urandom(500))))
-    await asyncio.sleep(_chance.uniform(0, 0.5))
-    writer.transport.abort()
+    with socket.create_connection(("127.0.0.1", scene.sidecar.port)) as sock:
+        sock.sendall(_chance.choice((*_RUBBISH, os.urandom(500))))
+        await asyncio.sleep(_chance.uniform(0, 0.5))
     scene.seen["rubbish"] += 1
 
 

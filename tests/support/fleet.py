@@ -165,8 +165,12 @@ async def call(port: int, *, host: str = "app.test", sock: socket.socket | None 
     else:
         _, tunnel = await loop.create_connection(Tunnel, sock=sock)
     tunnel.transport.write(request(host))
-    async with asyncio.timeout(LIMIT):
-        await asyncio.shield(tunnel.answer)
+    try:
+        async with asyncio.timeout(LIMIT):
+            await asyncio.shield(tunnel.answer)
+    except BaseException:
+        tunnel.leave()
+        raise
     return tunnel
 
 
