@@ -164,11 +164,11 @@ class Backend:
                 return
             sock.settimeout(LIMIT)
             connection = Connection(sock)
-            self.connections.append(connection)
             thread = threading.Thread(
                 target=self._play, args=(sock, connection, self.script), daemon=True
             )
             with self._starting:
+                self.connections.append(connection)
                 self._threads.append(thread)
                 thread.start()
 
