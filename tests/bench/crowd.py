@@ -107,8 +107,8 @@ async def stall(scene: Scene) -> None:
     async with stalled(scene.sidecar.port, 1) as tunnels:
         if tunnels[0].open:
             await fill(tunnels)
-            await asyncio.sleep(_chance.uniform(0, 3))
             scene.seen["stalled"] += 1
+            await asyncio.sleep(_chance.uniform(0, 3))
 
 
 async def break_off(scene: Scene) -> None:
@@ -161,11 +161,11 @@ async def manage(scene: Scene) -> None:
 
 async def crash(scene: Scene) -> None:
     """Kill the backend, and start it again."""
-    await asyncio.sleep(_chance.uniform(3, 10))
+    await asyncio.sleep(_chance.uniform(3, 7))
     scene.backend.kill()
+    scene.seen["crashes"] += 1
     await asyncio.sleep(_chance.uniform(0, 1))
     scene.backend.start()
-    scene.seen["crashes"] += 1
 
 
 ACTORS: Final[dict[Callable[[Scene], Awaitable[None]], int]] = {
