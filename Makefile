@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup run test lint unit e2e bench programmed autobahn fuzz image fmt lock crd clean
+.PHONY: help setup run test lint unit e2e bench programmed load soak autobahn fuzz image fmt lock crd clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,12 @@ bench: setup  ## Compare with the peers
 
 programmed: setup  ## Time from kubectl apply to Programmed, on the node
 	$(BIN)/python -m tests.bench.programmed
+
+load: setup  ## The proofs under load with their full numbers, about 4 minutes
+	WSROUTE_LOAD=full $(BIN)/python -m pytest -s tests/feature/test_load_*.py
+
+soak: setup  ## Everything at once for 20 minutes: nothing may grow
+	$(BIN)/python -m tests.bench.soak 20
 
 autobahn: setup  ## All 517 of Autobahn's cases through the sidecar, also with pings
 	$(BIN)/python -m tests.support.autobahn

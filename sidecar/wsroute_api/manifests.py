@@ -36,7 +36,8 @@ def _manifests(document: Any) -> Iterator[dict[str, Any]]:
     """The objects in `document`, which may be a List as `kubectl get` prints it."""
     if isinstance(document, dict):
         items = document.get("items") if document.get("kind") == "List" else [document]
-        yield from (item for item in items or () if isinstance(item, dict))
+        if isinstance(items, list):
+            yield from (item for item in items if isinstance(item, dict))
 
 
 def _route(number: int, manifest: dict[str, Any]) -> Route:

@@ -28,6 +28,11 @@ def test_a_list_as_kubectl_prints_it_is_read() -> None:
     assert names(yaml.safe_dump(listed)) == ["a"]
 
 
+@pytest.mark.parametrize("items", [None, 3, "x", {}], ids=repr)
+def test_a_list_without_items_has_no_routes(items: object) -> None:
+    assert parse(yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": items})) == []
+
+
 @pytest.mark.parametrize("text", ["", "---\n", "# nothing\n", "---\n---\n"], ids=repr)
 def test_a_file_without_documents_has_no_routes(text: str) -> None:
     assert parse(text) == []
