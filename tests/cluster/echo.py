@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
+
+from wsroute_api.contract import DATA_PORT
 
 from . import objects
 from .kube import apply, kubectl, kubectl_json, service_address, wait_for
@@ -33,7 +35,7 @@ class Echo:
             **(container or {}),
         )  # fmt: skip
         pod = objects.injected(objects.pod(APP, server, **spec))
-        apply(namespace, pod, objects.service(APP, 9300))
+        apply(namespace, pod, objects.service(APP, DATA_PORT))
         wait_for("Ready", namespace, f"pod/{APP}")
         return cls(namespace, service_address(namespace, APP))
 
@@ -45,6 +47,10 @@ class Echo:
     def delete(self, *names: str) -> None:
         """Delete routes."""
         kubectl("delete", "wsr", *names, f"--namespace={self.namespace}")
+
+    def past_the_service(self) -> Self:
+        """The same server at its pod's own address, which no readiness keeps out of reach."""
+        return replace(self, address=f"{self.pod()['status']['podIP']}:{DATA_PORT}")
 
     def pod(self) -> dict[str, Any]:
         """Its pod, as it is now."""

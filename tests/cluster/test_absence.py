@@ -7,7 +7,7 @@ import json
 from contextlib import closing
 from typing import Any
 
-from wsroute_api.contract import DATA_PORT, PUSH_PORT, SNAPSHOT_PATH
+from wsroute_api.contract import PUSH_PORT, SNAPSHOT_PATH
 
 from . import release
 from .echo import APP, Echo
@@ -75,15 +75,15 @@ def test_a_restarted_sidecar_serves_its_last_good_routes_and_is_brought_up_to_da
 ) -> None:
     echo.apply("good", rule("/good"))
     held = _held(echo)
+    restarted = echo.past_the_service()
     with release.no_operator():
         _kill_sidecar(echo)
         assert _held(echo) == held
-        past_the_service = f"ws://{echo.pod()['status']['podIP']}:{DATA_PORT}/good"
-        assert handshake(past_the_service)[0] == 101
+        assert _opens(restarted, "/good")
         apply(echo.namespace, route("good", rule("/better"), app=APP))
 
     wait_for("Ready", echo.namespace, "wsr/good")
-    assert _opens(echo, "/better")
+    assert _opens(restarted, "/better")
     assert _held(echo) > held
     echo.delete("good")
 
@@ -94,5 +94,5 @@ def test_the_operator_pushes_to_a_restarted_sidecar_at_once(installed: str, name
     held = _held(echo)
     _kill_sidecar(echo)
     until(lambda: _held(echo) > held, LIMIT, "a push to the new process")
+    assert _opens(echo.past_the_service(), "/good")
     wait_for("Ready", namespace, "wsr/good", f"pod/{APP}")
-    assert _opens(echo, "/good")
