@@ -17,7 +17,7 @@ CHAT = Path(__file__).parents[2] / "charts" / "examples" / "chat"
 RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
 LIMIT = 20.0
 
-_STATE = "() => document.getElementById('state').className"
+_CONNECTED = "() => document.getElementById('state').className === 'open'"
 _SAID = "() => [...document.querySelectorAll('#log .said')].map((line) => line.textContent)"
 _PANEL = "() => document.getElementById('tunnel').innerText"
 _SAY = """
@@ -73,7 +73,7 @@ def test_two_browsers_chat_and_see_what_the_sidecar_does(
     for browser in (chromium, firefox):
         browser.open(page)
     for browser in (chromium, firefox):
-        until(lambda: browser.run(_STATE) == "open", LIMIT, "a connection")  # noqa: B023
+        until(partial(browser.run, _CONNECTED), LIMIT, "a connection")
 
     chromium.run(_SAY, "hello from Chromium")
     until(partial(_says, firefox, "hello from Chromium"), LIMIT, "Chromium's message")
