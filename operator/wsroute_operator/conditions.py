@@ -100,14 +100,17 @@ def findings(route: RouteObject, verdict: Verdict, reports: Sequence[PodReport])
 
 
 def news(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Finding]:
-    """What is wrong `after` and was not `before` in the same words; Ready only sums up."""
+    """What is wrong `after` and was not `before` in the same words.
+
+    What only sums up (Ready), waits (Pending) or follows from mistakes (Invalid) is none.
+    """
     known = {(c["type"], c["reason"], c["message"]) for c in before.get("conditions", ())}
     for condition in after["conditions"]:
         finding = msgspec.convert(condition, Finding)
         if (
             finding.type != "Ready"
             and not _well(finding)
-            and finding.reason != "Pending"
+            and finding.reason not in ("Pending", "Invalid")
             and (finding.type, finding.reason, finding.message) not in known
         ):
             yield finding
