@@ -8,9 +8,9 @@ from typing import Final
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from wsroute_api.address import Address
 from wsroute_operator import metrics
 from wsroute_operator.index import Index
-from wsroute_operator.settings import Address
 
 _SHUTDOWN_SECONDS: Final = 1.0
 

@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from wsroute_api.address import Address
 from wsroute_operator.container import Resources
 from wsroute_operator.tuning import LOG_LEVELS
 
@@ -23,23 +24,11 @@ _POD_VARIABLES: Final = {"namespace": "POD_NAMESPACE", "identity": "POD_NAME"}
 """Settings that the downward API gives under names of its own."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Address:
-    """Where to listen."""
-
-    host: str
-    port: int
-
-    @classmethod
-    def parse(cls, text: str) -> Address:
-        """HOST:PORT, with an IPv6 host in brackets; ValueError otherwise."""
-        host, _, port = text.rpartition(":")
-        if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-            raise ValueError(f"{text!r} is not HOST:PORT, such as 0.0.0.0:8080")
-        return cls(host.removeprefix("[").removesuffix("]"), int(port))
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+def _listener(text: str) -> Address:
+    address = Address.parse(text)
+    if not address.host:
+        raise ValueError(f"{text!r} has no host: 0.0.0.0 stands for every address")
+    return address
 
 
 def _one_of(*allowed: str) -> Callable[[str], str]:
@@ -80,7 +69,7 @@ class Settings:
     )
     listen: Address = _setting(
         Address("0.0.0.0", 8080),  # noqa: S104 - a pod's own address
-        Address.parse,
+        _listener,
         "HOST:PORT",
         "health and metrics",
     )
@@ -102,7 +91,7 @@ class Settings:
     )
     webhook_listen: Address = _setting(
         Address("0.0.0.0", 9443),  # noqa: S104 - a pod's own address
-        Address.parse,
+        _listener,
         "HOST:PORT",
         "the injecting webhook, over TLS",
     )

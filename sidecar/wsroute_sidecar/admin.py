@@ -20,6 +20,7 @@ from wsroute_api import contract, log, snapshot
 from wsroute_api.snapshot import Claims, UntrustedError
 from wsroute_sidecar.config import Settings
 from wsroute_sidecar.flood import Limited
+from wsroute_sidecar.reply import reply
 from wsroute_sidecar.routes import Compiled, Unprogrammable
 from wsroute_sidecar.serving import Serving
 
@@ -117,21 +118,21 @@ def application(snapshots: Snapshots, serving: Serving) -> web.Application:
 
     async def put(request: web.Request) -> web.Response:
         if not _admit(admitted, time.monotonic):
-            return _answer(429, error="too many pushes")
+            return reply(429, error="too many pushes")
         try:
             claims = await snapshots.accept(await request.read(), time.time())
         except web.HTTPRequestEntityTooLarge:
-            return _answer(413, error=f"larger than {contract.SNAPSHOT_MAX_BYTES} bytes")
+            return reply(413, error=f"larger than {contract.SNAPSHOT_MAX_BYTES} bytes")
         except Rejected as error:
             _rejected(client=request.remote, status=error.status, why=str(error))
-            return _answer(error.status, error=str(error), **_version(snapshots.current))
-        return _answer(200, **_version(claims))
+            return reply(error.status, error=str(error), **_version(snapshots.current))
+        return reply(200, **_version(claims))
 
     async def get(_: web.Request) -> web.Response:
         if snapshots.current is None or serving.compiled is None:
-            return _answer(404, error="no snapshot yet")
+            return reply(404, error="no snapshot yet")
         routes = {route.key: route.generation for route in serving.compiled.routes}
-        return _answer(200, **_version(snapshots.current), routes=routes)
+        return reply(200, **_version(snapshots.current), routes=routes)
 
     app = web.Application(client_max_size=contract.SNAPSHOT_MAX_BYTES)
     app.router.add_put(contract.SNAPSHOT_PATH, put)
@@ -153,9 +154,3 @@ def _version(claims: Claims | None) -> dict[str, Any]:
     if claims is None:
         return {}
     return {"digest": claims.digest, "epoch": claims.epoch, "seq": claims.seq}
-
-
-def _answer(status: int, **body: object) -> web.Response:
-    return web.Response(
-        status=status, body=msgspec.json.encode(body), content_type="application/json"
-    )

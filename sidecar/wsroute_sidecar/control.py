@@ -13,6 +13,7 @@ from aiohttp import web
 from wsroute_sidecar.drain import Drainer
 from wsroute_sidecar.frames import close_frame
 from wsroute_sidecar.relay_types import Reason
+from wsroute_sidecar.reply import reply
 from wsroute_sidecar.routes import Live
 from wsroute_sidecar.tunnels import Ended, Record, Tunnels
 from wsroute_sidecar.turns import in_turns
@@ -41,30 +42,30 @@ def application(live: Live, tunnels: Tunnels, drainer: Drainer) -> web.Applicati
             if record.tunnel is not None and route in (None, record.policy.key)
         ]
         ended = [_gone(item, now) for item in tunnels.ended]
-        return _json({"connections": live_ones, "ended": ended})
+        return reply(200, connections=live_ones, ended=ended)
 
     async def close(request: web.Request) -> web.Response:
         try:
             order = msgspec.json.decode(await request.read(), type=CloseOrder)
             close_frame(order.code, order.reason, mask=False)
         except (msgspec.MsgspecError, ValueError) as error:
-            return _json({"error": str(error)}, status=400)
+            return reply(400, error=str(error))
         chosen = [record for record in tunnels if _is_meant(record, order)]
         async for record in in_turns(chosen, _ENDED_AT_ONCE):
             if record.tunnel is not None and tunnels.get(record.id) is record:
                 record.tunnel.end(Reason.KILLED, order.code, order.reason)
-        return _json({"closed": len(chosen)}, status=200 if chosen else 404)
+        return reply(200 if chosen else 404, closed=len(chosen))
 
     async def drain(request: web.Request) -> web.Response:
         drainer.drain()
         if request.query.get("wait"):
             await drainer.drained()
-        return _json({"open": len(tunnels)})
+        return reply(200, open=len(tunnels))
 
     async def routes(_: web.Request) -> web.Response:
         table = live.table
         listed = [] if table is None else [msgspec.to_builtins(route) for route in table.routes]
-        return _json({"routes": listed})
+        return reply(200, routes=listed)
 
     app = web.Application()
     app.router.add_get("/v1/connections", connections)
@@ -82,13 +83,9 @@ def _is_meant(record: Record, order: CloseOrder) -> bool:
 
 def _listed(record: Record, now: float) -> dict[str, Any]:
     assert record.tunnel is not None  # noqa: S101 - the caller has looked
-    stats, policy = record.tunnel.stats(), record.policy
+    stats = record.tunnel.stats()
     return {
-        "id": record.id,
-        "route": policy.key,
-        "rule": policy.rule,
-        "client": record.client,
-        "port": policy.port,
+        **record.facts(),
         "subprotocol": record.subprotocol,
         "age": round(now - stats.opened, 3),
         "idle": round(now - stats.active, 3),
@@ -114,9 +111,3 @@ def _gone(item: Ended, now: float) -> dict[str, Any]:
         "age": round(item.age, 3),
         "endedAgo": round(now - item.at, 3),
     }
-
-
-def _json(body: object, status: int = 200) -> web.Response:
-    return web.Response(
-        status=status, body=msgspec.json.encode(body), content_type="application/json"
-    )

@@ -37,7 +37,6 @@ class Called(NamedTuple):
 class Refused(NamedTuple):
     """The backend has answered with an ordinary response, whose body is still to be read."""
 
-    answer: Answer
     transport: asyncio.Transport
     """Paused, as in Called."""
     early: bytes
@@ -124,5 +123,5 @@ async def _converse(caller: _Caller, dial: Dial, judge: Judge) -> Called | Refus
             del caller.buffer[: len(head)]  # an interim response
             continue
         if isinstance(answer, Answer):
-            return Refused(answer, caller.transport, bytes(caller.buffer))
+            return Refused(caller.transport, bytes(caller.buffer))
         return Called(answer.head, caller.transport, bytes(caller.buffer[len(head) :]))

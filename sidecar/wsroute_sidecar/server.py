@@ -7,17 +7,18 @@ import contextlib
 import os
 import resource
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 from wsroute_api import log
+from wsroute_api.address import Address
 from wsroute_sidecar import admin, control, health
 from wsroute_sidecar.adapter import HEAD_TIMEOUT, ProxiedServer, Server
 from wsroute_sidecar.admin import Snapshots
-from wsroute_sidecar.config import Address, Settings
+from wsroute_sidecar.config import Settings
 from wsroute_sidecar.drain import Drainer
 from wsroute_sidecar.forward import Forwarder
 from wsroute_sidecar.headers import within
@@ -135,38 +136,48 @@ async def _routes(settings: Settings, serving: Serving) -> AsyncIterator[None]:
         watch.cancel()
 
 
-@contextlib.asynccontextmanager
-async def _http(app: web.Application, address: Address, what: str) -> AsyncIterator[None]:
-    runner = web.AppRunner(app, access_log=None, handle_signals=False)
-    await runner.setup()
-    try:
-        try:
-            await web.TCPSite(runner, address.host, address.port).start()
-        except OSError as error:
-            raise ValueError(f"--{what} {address}: {error.strerror}") from error
-        yield
-    finally:
-        await runner.cleanup()
+def _http(
+    app: web.Application, address: Address, what: str
+) -> contextlib.AbstractAsyncContextManager[None]:
+    async def start(runner: web.AppRunner) -> None:
+        await web.TCPSite(runner, address.host, address.port).start()
+
+    return _running(app, f"--{what} {address}", start)
 
 
 @contextlib.asynccontextmanager
 async def _control(app: web.Application, settings: Settings) -> AsyncIterator[None]:
     """The management socket; what an earlier process left in its place is removed."""
     path = settings.control
+
+    async def start(runner: web.AppRunner) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        await web.UnixSite(runner, str(path)).start()
+        path.chmod(0o660)
+
+    try:
+        async with _running(app, f"--control {path}", start):
+            yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.asynccontextmanager
+async def _running(
+    app: web.Application, flag: str, start: Callable[[web.AppRunner], Awaitable[None]]
+) -> AsyncIterator[None]:
+    """Run `app` on the site that `start` opens; ValueError names the `flag` where it cannot."""
     runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()
     try:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.unlink(missing_ok=True)
-            await web.UnixSite(runner, str(path)).start()
-            path.chmod(0o660)
+            await start(runner)
         except OSError as error:
-            raise ValueError(f"--control {path}: {error.strerror}") from error
+            raise ValueError(f"{flag}: {error.strerror}") from error
         yield
     finally:
         await runner.cleanup()
-        path.unlink(missing_ok=True)
 
 
 @contextlib.asynccontextmanager

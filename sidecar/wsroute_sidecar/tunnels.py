@@ -40,6 +40,16 @@ class Record(msgspec.Struct):
     doomed: tuple[Reason, str] | None = None
     """Why it is to end as soon as it is open."""
 
+    def facts(self) -> dict[str, object]:
+        """Who it is, in listings and in the log."""
+        return {
+            "id": self.id,
+            "route": self.policy.key,
+            "rule": self.policy.rule,
+            "client": self.client,
+            "port": self.policy.port,
+        }
+
     def close(self, reason: Reason, text: str) -> None:
         """End it with the close code of its rule, now or when its backend has agreed."""
         if self.tunnel is None:
@@ -160,7 +170,7 @@ class Tunnels:
         record.tunnel = tunnel
         record.subprotocol = subprotocol
         self.metrics.tunnel_opened(record.policy)
-        log.info("tunnel_opened", **_facts(record), subprotocol=subprotocol)
+        log.info("tunnel_opened", **record.facts(), subprotocol=subprotocol)
         if record.doomed is not None:
             record.close(*record.doomed)
 
@@ -176,7 +186,7 @@ class Tunnels:
         self.metrics.tunnel_ended(policy, end, stats, age)
         log.info(
             "tunnel_ended",
-            **_facts(record),
+            **record.facts(),
             reason=end.reason,
             initiator=end.initiator,
             code=end.code,
@@ -203,14 +213,3 @@ def _decrement(counter: Counter[_Key], key: _Key) -> None:
     counter[key] -= 1
     if not counter[key]:
         del counter[key]
-
-
-def _facts(record: Record) -> dict[str, object]:
-    policy = record.policy
-    return {
-        "id": record.id,
-        "route": policy.key,
-        "rule": policy.rule,
-        "client": record.client,
-        "port": policy.port,
-    }

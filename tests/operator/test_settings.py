@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from wsroute_operator.settings import Address, Settings, parse
+from wsroute_api.address import Address
+from wsroute_operator.settings import Settings, parse
 
 
 def test_a_flag_wins_over_the_environment_which_wins_over_the_default() -> None:

@@ -16,8 +16,9 @@ import aiohttp
 import pytest
 
 from tests.operator.certificate_api import CONFIGURATION, SECRET, StandIn, stand_in
+from wsroute_api.address import Address
 from wsroute_operator import webhook
-from wsroute_operator.settings import Address, Settings
+from wsroute_operator.settings import Settings
 
 Json = dict[str, Any]
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from wsroute_api import contract
-from wsroute_sidecar.config import Address, Settings, add_flags, settings
+from wsroute_api.address import Address
+from wsroute_sidecar.config import Settings, add_flags, settings
 
 
 @pytest.mark.parametrize(
