@@ -12,7 +12,6 @@ import functools
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from http import HTTPStatus
 from typing import Any, Final, cast
 
 from aiohttp import ClientError, ClientPayloadError, TCPConnector, http_parser, web
@@ -25,7 +24,7 @@ from aiohttp.web_request import BaseRequest
 from yarl import URL
 
 from wsroute_api import log
-from wsroute_sidecar import proxy_protocol
+from wsroute_sidecar import headers, proxy_protocol
 from wsroute_sidecar.flood import Limited
 from wsroute_sidecar.requests import MAX_FIELDS_SIZE
 
@@ -254,15 +253,10 @@ class _Front(RequestHandler):
     def _refuse(self, status: int, why: str) -> None:
         if status != 500:
             _malformed(client=_peer(self), status=status, why=why)
-        phrase = HTTPStatus(status).phrase
-        body = f"wsroute: {status} {_PLAIN_WORDS[status]}\n"
+        head, body = headers.refusal(status, _PLAIN_WORDS[status], close=True, bodiless=False)
         transport, self.transport = self.transport, None
         if transport is not None:
-            transport.write(
-                f"HTTP/1.1 {status} {phrase}\r\nServer: wsroute\r\nConnection: close\r\n"
-                f"Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
-                f"\r\n{body}".encode()
-            )
+            transport.write(head + body)
             transport.set_protocol(_Lingering(transport))
         self.connection_lost(None)
 

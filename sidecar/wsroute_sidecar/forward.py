@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 import secrets
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from wsroute_api.matching import Ambiguous, Candidate, Facts
@@ -259,20 +258,14 @@ class _Lookup(dict[str, str]):
 
 async def refuse(exchange: Exchange, refusal: Refusal) -> Finished:
     """Answer with a status and one line of text."""
-    body = (
-        b"" if exchange.method == "HEAD" else f"wsroute: {refusal.status} {refusal.why}\n".encode()
-    )
     close = refusal.close or not exchange.keep_alive or exchange.has_body
-    fields = [
-        (b"Server", b"wsroute"),
-        (b"Content-Type", b"text/plain; charset=utf-8"),
-        (b"Content-Length", b"%d" % len(body)),
-        *((name.encode(), value.encode()) for name, value in refusal.headers),
-    ]
-    if close and all(name != "Connection" for name, _ in refusal.headers):
-        fields.append((b"Connection", b"close"))
-    phrase = HTTPStatus(refusal.status).phrase
-    head = headers.serialize(f"HTTP/1.1 {refusal.status} {phrase}".encode(), fields)
+    head, body = headers.refusal(
+        refusal.status,
+        refusal.why,
+        refusal.headers,
+        close=close,
+        bodiless=exchange.method == "HEAD",
+    )
     writer = exchange.start(head, chunked=False)
     await writer.write_eof(body)
     return Finished(keep_alive=not close, status=refusal.status)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Sequence
+from http import HTTPStatus
 from typing import Final
 
 import msgspec
@@ -201,3 +202,19 @@ def serialize(start_line: bytes, fields: Iterable[tuple[bytes, bytes]]) -> bytes
     lines = [start_line]
     lines += [name + b": " + value for name, value in fields]
     return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def refusal(
+    status: int, why: str, extra: Iterable[tuple[str, str]] = (), *, close: bool, bodiless: bool
+) -> tuple[bytes, bytes]:
+    """Head and body of an answer of the sidecar's own: a status and one line of text."""
+    body = b"" if bodiless else f"wsroute: {status} {why}\n".encode()
+    fields = [
+        (b"Server", b"wsroute"),
+        (b"Content-Type", b"text/plain; charset=utf-8"),
+        (b"Content-Length", b"%d" % len(body)),
+        *((name.encode(), value.encode()) for name, value in extra),
+    ]
+    if close and all(name != b"Connection" for name, _ in fields):
+        fields.append((b"Connection", b"close"))
+    return serialize(f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode(), fields), body
