@@ -9,7 +9,9 @@ The way of a byte, and where to read about it:
     adapter   all that is used of aiohttp's internals
     forward   one request: check, match, police, then tunnel or plain HTTP
     plain     plain HTTP, streamed both ways
-    relay     a tunnel after its 101 (the engine; `relay_types` is its interface)
+    dial      calling the backend for a tunnel
+    relay     a tunnel after its 101 (the engine; `relay_types` is its interface, `reading` bounds
+              what it takes at a time)
 
 Decisions are pure (no asyncio, no aiohttp, no clock) and stand apart:
 
@@ -18,9 +20,11 @@ Decisions are pure (no asyncio, no aiohttp, no clock) and stand apart:
     handshake the upgrade request and the verdict on the backend's answer
     frames    following and making RFC 6455 frames
     policy    a rule's settings as numbers
-    wheel     which deadline is due
+    lifetimes what the clock asks of a tunnel; `wheel`: which deadline is due
     pacing    when each tunnel of a drain ends
 
 A table of routes comes in by `admin` (signed pushes) or `standalone` (a file) and is swapped in
-`routes`; `tunnels` knows what is open; `control`, `health` and `metrics` show it.
+`routes` by `serving`; `tunnels` knows what is open, `drain` ends it in order; `control` (with
+`manage` for people), `health` and `metrics` show it. Before HTTP stand `tls` and `proxy_protocol`;
+`tracing` is there where its library is.
 """
