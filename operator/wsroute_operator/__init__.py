@@ -8,9 +8,9 @@ The way of a route, always down:
 
     handlers    what kopf calls; reduces an object (`objects`) and passes it on from `watch`,
                 which keeps kopf in a thread of its own
-    index       all routes and pods by namespace; `sweep` compares it with what the API lists
+    index       all routes, pods and Services by namespace; `sweep` compares it with a list
     control     the leader's loop (`leader` leads while `election`, pure, lets it)
-    plan        pure: a table for each pod, a verdict on each route (`selectors`)
+    plan        pure: a table for each pod, a verdict on each route (`selectors`, `services`)
     push        to each pod its newest table, signed (`keys`); `delivery` knows what an answer means
     status      one writer; `conditions`, pure, knows what to say
 
@@ -23,7 +23,7 @@ helper; `log`, `metrics` and `health` are for those who run it.
 What it may do in the cluster, and the chart grants no more:
 
     cluster     wsroute.dev websocketroutes: list, watch; websocketroutes/status: patch
-                pods: list, watch
+                pods, services: list, watch
                 events.k8s.io events: create
                 apiextensions.k8s.io customresourcedefinitions: list, watch
                 admissionregistration.k8s.io mutatingwebhookconfigurations, its own: get, patch

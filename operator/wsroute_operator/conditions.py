@@ -7,11 +7,13 @@ what to do.
     ResolvedRefs      there are pods, and they have the ports
     Programmed        all of these pods serve this generation
     PartiallyInvalid  only there while some match is never used, because another route has it
-    Ready             all of the above are well; otherwise the reason of the first that is not
+    Bypassed          only there while a Service leads clients past the sidecar: a warning
+    Ready             all but the warning are well; otherwise the reason of the first that is not
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -24,7 +26,8 @@ from wsroute_operator.plan import NAMED_PODS, Verdict
 
 Json = dict[str, Any]
 
-_SHOWN_MISTAKES: Final = 10
+_SHOWN: Final = 10
+"""How many sentences a message has before it only counts."""
 
 
 class PodReport(msgspec.Struct, frozen=True):
@@ -34,6 +37,8 @@ class PodReport(msgspec.Struct, frozen=True):
     programmed: bool = False
     failure: str = ""
     """Why not, if that is known; otherwise the push is under way."""
+    follows: bool = False
+    """Whether that only follows from what another condition of the route says."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -52,7 +57,7 @@ def report(route: RouteObject, pod: Pod, delivery: Delivery | None) -> PodReport
     if delivery is None:
         return PodReport(pod.name)
     if route.uid not in delivery.wanted.generations:
-        return PodReport(pod.name, failure="lacks a port that the route names")
+        return PodReport(pod.name, failure="lacks a port that the route names", follows=True)
     held = delivery.held
     if held is not None and held.generations.get(route.uid) == route.generation:
         return PodReport(pod.name, programmed=True)
@@ -96,32 +101,37 @@ def findings(route: RouteObject, verdict: Verdict, reports: Sequence[PodReport])
         _programmed(route, reports),
         *_partially_invalid(verdict),
     ]
-    return [*parts, _ready(parts)]
+    return [*parts, *_bypassed(verdict), _ready(parts, verdict)]
 
 
 def news(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Finding]:
     """What is wrong `after` and was not `before` in the same words.
 
-    What only sums up (Ready), waits (Pending) or follows from mistakes (Invalid) is none.
+    What only sums up, waits or follows from something that is told itself is none.
     """
     known = {(c["type"], c["reason"], c["message"]) for c in before.get("conditions", ())}
     for condition in after["conditions"]:
         finding = msgspec.convert(condition, Finding)
         if (
-            finding.type != "Ready"
-            and not _well(finding)
-            and finding.reason not in ("Pending", "Invalid")
+            not _well(finding)
+            and not _implied(finding)
             and (finding.type, finding.reason, finding.message) not in known
         ):
             yield finding
 
 
+def _implied(finding: Finding) -> bool:
+    return (
+        finding.type == "Ready"
+        or finding.reason in ("Pending", "Invalid")
+        or (finding.type, finding.reason) == ("Programmed", "BackendNotFound")
+    )
+
+
 def _accepted(route: RouteObject) -> Finding:
     if not route.mistakes:
         return Finding("Accepted", "True", "Accepted", "The route is valid.")
-    more = len(route.mistakes) - _SHOWN_MISTAKES
-    text = "; ".join(route.mistakes[:_SHOWN_MISTAKES]) + (f"; and {more} more" if more > 0 else "")
-    return Finding("Accepted", "False", "UnsupportedValue", text)
+    return Finding("Accepted", "False", "UnsupportedValue", _joined(route.mistakes))
 
 
 def _resolved(route: RouteObject, verdict: Verdict) -> Finding:
@@ -129,7 +139,7 @@ def _resolved(route: RouteObject, verdict: Verdict) -> Finding:
     if route.mistakes:
         return Finding(name, "Unknown", "Pending", "Waits for the mistakes to be corrected.")
     if verdict.missing_ports:
-        return Finding(name, "False", "BackendNotFound", "; ".join(verdict.missing_ports))
+        return Finding(name, "False", "BackendNotFound", _joined(verdict.missing_ports))
     if verdict.pods:
         return Finding(name, "True", "ResolvedRefs", f"Found in {_pods(len(verdict.pods))}.")
     if verdict.starting:
@@ -154,28 +164,48 @@ def _programmed(route: RouteObject, reports: Sequence[PodReport]) -> Finding:
     summary = f"{count} of {len(reports)} pods serve generation {route.generation}"
     if count == len(reports):
         return Finding(name, "True", "Programmed", f"{summary}.")
-    failing = [f"{report.name}: {report.failure}" for report in reports if report.failure]
+    failing = [report for report in reports if report.failure]
     if not failing:
         return Finding(name, "False", "Pending", f"{summary}, the others are being programmed.")
+    follows = all(report.follows for report in failing)
+    reason = "BackendNotFound" if follows else "PodsNotProgrammed"
+    return Finding(name, "False", reason, f"{summary}. Failing: {_failures(failing)}.")
+
+
+def _failures(failing: Sequence[PodReport]) -> str:
+    """Why pods fail, those together that fail alike."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for report in failing[:NAMED_PODS]:
+        alike[report.failure].append(report.name)
     more = f"; and {len(failing) - NAMED_PODS} more" if len(failing) > NAMED_PODS else ""
-    text = "; ".join(failing[:NAMED_PODS])
-    return Finding(name, "False", "PodsNotProgrammed", f"{summary}. Failing: {text}{more}.")
+    return "; ".join(f"{', '.join(names)}: {why}" for why, names in alike.items()) + more
 
 
 def _partially_invalid(verdict: Verdict) -> Iterator[Finding]:
     if verdict.lost:
-        yield Finding("PartiallyInvalid", "True", "Conflicted", "; ".join(verdict.lost))
+        yield Finding("PartiallyInvalid", "True", "Conflicted", _joined(verdict.lost))
 
 
-def _ready(parts: Sequence[Finding]) -> Finding:
+def _bypassed(verdict: Verdict) -> Iterator[Finding]:
+    if verdict.bypassed:
+        yield Finding("Bypassed", "True", "ServiceBypassesSidecar", _joined(verdict.bypassed))
+
+
+def _ready(parts: Sequence[Finding], verdict: Verdict) -> Finding:
     for part in parts:
         if not _well(part):
             return Finding("Ready", "False", part.reason, part.message)
-    return Finding("Ready", "True", "Ready", parts[-1].message)
+    warning = f" But {_joined(verdict.bypassed)}." if verdict.bypassed else ""
+    return Finding("Ready", "True", "Ready", parts[-1].message + warning)
 
 
 def _well(finding: Finding) -> bool:
-    return (finding.status == "True") != (finding.type == "PartiallyInvalid")
+    return (finding.status == "True") != (finding.type in ("PartiallyInvalid", "Bypassed"))
+
+
+def _joined(sentences: Sequence[str]) -> str:
+    more = len(sentences) - _SHOWN
+    return "; ".join(sentences[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _pods(count: int) -> str:

@@ -62,7 +62,12 @@ class Control:
     def _replan(self, namespace: str) -> None:
         objects = self._index.namespace(namespace)
         with metrics.PLAN_SECONDS.time():
-            planned = plan(namespace, objects.routes.values(), objects.pods.values())
+            planned = plan(
+                namespace,
+                objects.routes.values(),
+                objects.pods.values(),
+                objects.services.values(),
+            )
         earlier = self._plans.pop(namespace, _NO_PLAN)
         if planned != _NO_PLAN:
             self._plans[namespace] = planned

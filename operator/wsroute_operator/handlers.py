@@ -1,4 +1,4 @@
-"""What kopf calls: one handler for routes, one for pods. Both only pass on what they saw.
+"""What kopf calls: a handler for each kind, which only passes on what it saw.
 
 Nothing is returned and nothing is patched, so kopf writes nothing to users' objects: no finalizer,
 no annotation. `on.event` is not retried, so the handlers do nothing that could fail.
@@ -15,16 +15,11 @@ import kopf
 
 from wsroute_api import contract
 from wsroute_operator import metrics
-from wsroute_operator.index import Kind
-from wsroute_operator.objects import (
-    Pod,
-    RouteObject,
-    pod_from_object,
-    route_from_raw,
-    version_of,
-)
+from wsroute_operator.index import Item, Kind
+from wsroute_operator.objects import pod_from_object, route_from_raw, version_of
+from wsroute_operator.services import service_from_object
 
-Feed = Callable[[Kind, str, RouteObject | Pod | None, int], None]
+Feed = Callable[[Kind, str, Item | None, int], None]
 """Takes an event: kind, UID, the object or None when it has gone, and its version."""
 
 
@@ -46,6 +41,10 @@ def registry(feed: Feed) -> kopf.OperatorRegistry:
     async def pod(event: kopf.RawEvent, **_: Any) -> None:
         _pass_on("pods", event, pod_from_object, feed)
 
+    @kopf.on.event("v1", "services", registry=handlers)
+    async def service(event: kopf.RawEvent, **_: Any) -> None:
+        _pass_on("services", event, service_from_object, feed)
+
     return handlers
 
 
@@ -58,7 +57,7 @@ def _server() -> str:
 def _pass_on(
     kind: Kind,
     event: kopf.RawEvent,
-    reduce: Callable[[dict[str, Any]], RouteObject | Pod],
+    reduce: Callable[[dict[str, Any]], Item],
     feed: Feed,
 ) -> None:
     metrics.EVENTS.labels(kind=kind).inc()

@@ -20,9 +20,13 @@ from typing import Final, Literal
 import msgspec
 
 from wsroute_operator.objects import Pod, RouteObject
+from wsroute_operator.services import Service
 
-Kind = Literal["routes", "pods"]
-KINDS: Final[tuple[Kind, ...]] = ("routes", "pods")
+Kind = Literal["routes", "pods", "services"]
+KINDS: Final[tuple[Kind, ...]] = ("routes", "pods", "services")
+Item = RouteObject | Pod | Service
+
+_KIND: Final[dict[type[Item], Kind]] = {RouteObject: "routes", Pod: "pods", Service: "services"}
 
 
 class Namespace(msgspec.Struct):
@@ -30,29 +34,36 @@ class Namespace(msgspec.Struct):
 
     routes: dict[str, RouteObject] = {}
     pods: dict[str, Pod] = {}
+    services: dict[str, Service] = {}
 
-    def put(self, item: RouteObject | Pod) -> None:
+    def put(self, item: Item) -> None:
         """Take in an object, in place of what was known of it."""
-        if isinstance(item, Pod):
-            self.pods[item.uid] = item
-        else:
-            self.routes[item.uid] = item
+        match item:
+            case Pod():
+                self.pods[item.uid] = item
+            case Service():
+                self.services[item.uid] = item
+            case RouteObject():
+                self.routes[item.uid] = item
 
     def drop(self, uid: str) -> None:
         """Forget an object."""
-        self.pods.pop(uid, None)
-        self.routes.pop(uid, None)
+        for items in (self.pods, self.routes, self.services):
+            items.pop(uid, None)
 
-    def differs_by(self, item: RouteObject | Pod) -> bool:
+    def differs_by(self, item: Item) -> bool:
         """Whether planning would see `item` as new; a route's status is none of its business."""
-        if isinstance(item, Pod):
-            return self.pods.get(item.uid) != item
+        match item:
+            case Pod():
+                return self.pods.get(item.uid) != item
+            case Service():
+                return self.services.get(item.uid) != item
         known = self.routes.get(item.uid)
         return known is None or known.generation != item.generation
 
 
 class Index:
-    """Routes and pods by namespace and UID; for the event loop's own thread only."""
+    """Routes, pods and Services by namespace and UID; for the event loop's own thread only."""
 
     def __init__(self) -> None:
         self.changed = asyncio.Event()
@@ -64,9 +75,9 @@ class Index:
         self._awaited: dict[Kind, dict[str, int] | None] = dict.fromkeys(KINDS)
         self._dirty: set[str] = set()
 
-    def put(self, item: RouteObject | Pod, version: int) -> None:
+    def put(self, item: Item, version: int) -> None:
         """Take in an object as it was at `version`."""
-        kind: Kind = "pods" if isinstance(item, Pod) else "routes"
+        kind = _KIND[type(item)]
         if version < self._versions[kind].get(item.uid, 0):
             return
         self._versions[kind][item.uid] = version

@@ -191,6 +191,10 @@ class Kube:
                 response = await self._core.list_pod_for_all_namespaces_without_preload_content(
                     label_selector=SELECTOR, **options
                 )
+            elif kind == "services":
+                response = await self._core.list_service_for_all_namespaces_without_preload_content(
+                    **options
+                )
             else:
                 response = await self._custom.list_cluster_custom_object_without_preload_content(
                     contract.GROUP, contract.VERSION, contract.PLURAL, **options

@@ -71,10 +71,14 @@ class Pod(msgspec.Struct, frozen=True):
             return None
         if self.sidecar is None:
             return (
-                "has no sidecar, as it was admitted without the webhook: delete the pod, and its "
-                "successor gets one"
+                "has no sidecar, as the webhook did not see it (it was labelled later, or made "
+                "while the webhook was away, or its namespace is left out): delete the pod, and "
+                "its successor gets one"
             )
-        return f"its sidecar is not running ({self.sidecar.waiting or 'starting'}): see its log"
+        return (
+            f"its sidecar is not running ({self.sidecar.waiting or 'starting'}): see its log "
+            f"(kubectl logs -n {self.namespace} {self.name} -c {contract.CONTAINER})"
+        )
 
 
 class RouteObject(msgspec.Struct, frozen=True):

@@ -24,6 +24,7 @@ from wsroute_api.snapshot import digest, encode_table
 from wsroute_api.types import Route, Table
 from wsroute_operator.objects import Pod, RouteObject
 from wsroute_operator.selectors import PodsByLabel
+from wsroute_operator.services import Service, WaysPast
 
 NAMED_PODS: Final = 10
 """How many pods a message names before it only counts."""
@@ -50,6 +51,8 @@ class Verdict(msgspec.Struct, frozen=True):
     """Backends that some pods have no port for, as sentences."""
     lost: tuple[str, ...] = ()
     """Its matches that are never used, as sentences that name the winner."""
+    bypassed: tuple[str, ...] = ()
+    """Services that lead to its backends past the sidecar, as sentences."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -61,10 +64,16 @@ class Plan(msgspec.Struct, frozen=True):
     """By the route's UID."""
 
 
-def plan(namespace: str, routes: Iterable[RouteObject], pods: Iterable[Pod]) -> Plan:
-    """The plan for `namespace`, whose `routes` and `pods` are given completely."""
+def plan(
+    namespace: str,
+    routes: Iterable[RouteObject],
+    pods: Iterable[Pod],
+    services: Iterable[Service] = (),
+) -> Plan:
+    """The plan for `namespace`, whose objects are given completely."""
     live = sorted((pod for pod in pods if pod.live), key=lambda pod: pod.name)
     by_label = PodsByLabel(live)
+    past = WaysPast(services, by_label)
     served: dict[str, list[RouteObject]] = defaultdict(list)
     verdicts: dict[str, Verdict] = {}
     counts = {pod.uid for pod in live if pod.counts}
@@ -80,6 +89,7 @@ def plan(namespace: str, routes: Iterable[RouteObject], pods: Iterable[Pod]) -> 
             pods=counting,
             starting=len(selected) - len(counting),
             missing_ports=tuple(_missing_sentences(missing, selected)),
+            bypassed=tuple(past.sentences(item, selected)),
         )
     together = _Together(namespace)
     tables = {pod.uid: together.table(served[pod.uid], pod) for pod in live if pod.sidecar}

@@ -18,9 +18,8 @@ import kopf
 
 from wsroute_api import log
 from wsroute_operator import handlers
-from wsroute_operator.index import Index, Kind
+from wsroute_operator.index import Index, Item, Kind
 from wsroute_operator.kube import SELECTOR
-from wsroute_operator.objects import Pod, RouteObject
 
 _LONGEST_PAUSE: Final = 5.0
 """Between two tries to reach the API server: two watches of a few replicas are no burden."""
@@ -63,13 +62,13 @@ async def watch(index: Index) -> None:
     loop = asyncio.get_running_loop()
     stop: concurrent.futures.Future[None] = concurrent.futures.Future()
 
-    def take_in(kind: Kind, uid: str, item: RouteObject | Pod | None, version: int) -> None:
+    def take_in(kind: Kind, uid: str, item: Item | None, version: int) -> None:
         if item is None:
             index.drop(kind, uid)
         else:
             index.put(item, version)
 
-    def feed(kind: Kind, uid: str, item: RouteObject | Pod | None, version: int) -> None:
+    def feed(kind: Kind, uid: str, item: Item | None, version: int) -> None:
         if not stop.done():
             loop.call_soon_threadsafe(take_in, kind, uid, item, version)
 

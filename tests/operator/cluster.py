@@ -263,6 +263,7 @@ def _grant(api: ApiServer) -> None:
         _rule(contract.GROUP, contract.PLURAL, "list", "watch"),
         _rule(contract.GROUP, f"{contract.PLURAL}/status", "patch"),
         _rule("", "pods", "list", "watch"),
+        _rule("", "services", "list", "watch"),
         _rule("events.k8s.io", "events", "create"),
         _rule("apiextensions.k8s.io", "customresourcedefinitions", "list", "watch"),
     ]

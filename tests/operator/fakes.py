@@ -51,7 +51,7 @@ class FakeKube(Kube):
 
     async def versions(self, kind: Kind) -> dict[str, int]:
         self._answer()
-        return dict(self.listed[kind])
+        return dict(self.listed.get(kind, {}))
 
     async def apply_status(self, route: RouteObject, status: Json) -> int:
         self._answer()

@@ -230,6 +230,8 @@ def test_in_the_cluster_the_operator_may_do_this_and_no_more(default: Objects) -
         ("wsroute.dev", "websocketroutes/status", "", "patch"),
         ("", "pods", "", "list"),
         ("", "pods", "", "watch"),
+        ("", "services", "", "list"),
+        ("", "services", "", "watch"),
         ("events.k8s.io", "events", "", "create"),
         ("apiextensions.k8s.io", "customresourcedefinitions", "", "list"),
         ("apiextensions.k8s.io", "customresourcedefinitions", "", "watch"),

@@ -96,6 +96,11 @@ GOOD = {
             {"PartiallyInvalid": ("True", "Conflicted"), "Ready": ("False", "Conflicted")},
             id="conflict",
         ),
+        pytest.param(
+            status(ROUTE, Verdict(generation=1, pods=(POD,), bypassed=("a leads past",)), DONE),
+            {"Bypassed": ("True", "ServiceBypassesSidecar")},
+            id="way past the sidecar",
+        ),
     ],
 )
 def test_conditions(result: Json, expected: dict[str, tuple[str, str]]) -> None:
@@ -117,6 +122,21 @@ def test_ten_failing_pods_are_named_and_the_rest_counted() -> None:
     message = found_message(status(ROUTE, WELL, *reports), "Programmed")
     assert "p09: away; and 2 more." in message
     assert "p10" not in message
+
+
+def test_pods_that_fail_alike_are_named_together() -> None:
+    reports = [PodReport(name, failure=why) for name, why in (("a", "x"), ("b", "y"), ("c", "x"))]
+    message = found_message(status(ROUTE, WELL, *reports), "Programmed")
+    assert "Failing: a, c: x; b: y." in message
+
+
+def test_a_way_past_the_sidecar_is_a_warning_that_is_told_once() -> None:
+    verdict = Verdict(generation=1, pods=(POD,), bypassed=("Service s leads past",))
+    result = status(ROUTE, verdict, DONE)
+    message = found_message(result, "Ready")
+    assert message == "1 of 1 pods serve generation 2. But Service s leads past."
+    assert [finding.reason for finding in news({}, result)] == ["ServiceBypassesSidecar"]
+    assert list(news(result, result)) == []
 
 
 def test_no_pods_says_what_to_compare() -> None:
@@ -174,7 +194,11 @@ def test_a_pod_that_is_left_out_for_want_of_a_port_says_so() -> None:
     named = route("r", port="web")
     bare = changed(POD, ports={})
     delivery = Delivery(bare, plan("shop", [named], [bare]).tables["uid-p"], 1)
-    assert "lacks a port" in report(named, bare, delivery).failure
+    left_out = report(named, bare, delivery)
+    assert "lacks a port" in left_out.failure
+    verdict = Verdict(generation=1, pods=(bare,), missing_ports=("spec: no port",))
+    told = news({}, status(named, verdict, left_out))
+    assert [finding.type for finding in told] == ["ResolvedRefs"], "one mistake, one Event"
 
 
 def test_a_pod_that_was_never_planned_for_is_under_way() -> None:

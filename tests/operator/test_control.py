@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -17,7 +18,7 @@ from wsroute_operator.control import Control
 from wsroute_operator.index import KINDS, Index
 from wsroute_operator.keys import Keyring
 from wsroute_operator.leader import Leadership
-from wsroute_operator.objects import Pod, RouteObject, route_from_raw
+from wsroute_operator.objects import route_from_raw
 from wsroute_operator.plan import Plan, plan
 
 KEY = SigningKey.generate()
@@ -79,9 +80,9 @@ async def test_a_burst_of_events_is_planned_once(
 ) -> None:
     rounds = []
 
-    def counted(namespace: str, routes: Iterable[RouteObject], pods: Iterable[Pod]) -> Plan:
+    def counted(namespace: str, *objects: Iterable[Any]) -> Plan:
         rounds.append(namespace)
-        return plan(namespace, routes, pods)
+        return plan(namespace, *objects)
 
     monkeypatch.setattr(control_, "plan", counted)
     stage.complete()
@@ -95,10 +96,10 @@ async def test_a_burst_of_events_is_planned_once(
 async def test_a_namespace_that_cannot_be_planned_stops_no_other(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(namespace: str, routes: Iterable[RouteObject], pods: Iterable[Pod]) -> Plan:
+    def broken(namespace: str, *objects: Iterable[Any]) -> Plan:
         if namespace == "bad":
             raise RuntimeError("a defect")
-        return plan(namespace, routes, pods)
+        return plan(namespace, *objects)
 
     monkeypatch.setattr(control_, "plan", broken)
     stage.complete()

@@ -74,6 +74,7 @@ def test_what_was_known_before_a_list_and_is_not_in_it_has_gone(index: Index) ->
 
 
 def test_complete_once_everything_listed_has_been_shown(index: Index) -> None:
+    index.reconcile("services", (), {})
     index.reconcile("routes", (), {"uid-r": 1})
     index.put(route("r"), 1)
     assert not index.complete.is_set(), "pods have not been listed"
@@ -85,7 +86,7 @@ def test_complete_once_everything_listed_has_been_shown(index: Index) -> None:
     assert index.complete.is_set()
 
 
-def test_an_empty_cluster_is_complete_when_both_kinds_were_listed(index: Index) -> None:
+def test_an_empty_cluster_is_complete_when_all_kinds_were_listed(index: Index) -> None:
     for kind in KINDS:
         assert not index.complete.is_set()
         index.reconcile(kind, (), {})
