@@ -49,6 +49,8 @@ FULL: Json = {
     "webhook": {"port": 10250, "existingSecret": "from-cert-manager"},
     "serviceAccount": {"name": "runner", "annotations": {"role": "r"}},
     "podMonitor": {"enabled": True, "interval": "10s", "labels": {"release": "prometheus"}},
+    "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
+    "dashboard": {"enabled": True, "labels": {"folder": "edge"}},
     "extraObjects": [
         {
             "apiVersion": "v1",
@@ -122,6 +124,7 @@ def test_by_default_it_installs_exactly_this(default: Objects) -> None:
         ("ClusterRoleBinding", "wsroute-operator"),
         ("CustomResourceDefinition", "websocketroutes.wsroute.dev"),
         ("Deployment", "wsroute-operator"),
+        ("Lease", "wsroute-operator"),
         ("MutatingWebhookConfiguration", "wsroute-webhook"),
         ("NetworkPolicy", "wsroute-operator"),
         ("Pod", "wsroute-test"),
@@ -176,7 +179,11 @@ def test_every_value_arrives(full: Objects) -> None:
     assert deployment["template"]["metadata"]["annotations"] == {"note": "yes"}
     assert full["ServiceAccount", "runner"]["metadata"]["annotations"] == {"role": "r"}
     assert of_kind(full, "CustomResourceDefinition") == []
-    assert of_kind(full, "ConfigMap") == ["wsroute-object", "wsroute-text"]
+    assert sorted(of_kind(full, "ConfigMap")) == [
+        "edge-dashboard", "wsroute-object", "wsroute-text",
+    ]  # fmt: skip
+    assert full["ConfigMap", "edge-dashboard"]["metadata"]["labels"]["folder"] == "edge"
+    assert full["PrometheusRule", "edge"]["metadata"]["labels"]["release"] == "prometheus"
     assert of_kind(full, "PodMonitor") == ["edge-operator", "edge-sidecars"]
     monitor = full["PodMonitor", "edge-sidecars"]
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
@@ -257,6 +264,7 @@ def test_in_its_namespace_the_operator_may_do_this_and_no_more(default: Objects)
         ("coordination.k8s.io", "leases", "wsroute-operator", "update"),
         ("", "secrets", "", "create"),
         ("", "secrets", "wsroute-signing-keys", "get"),
+        ("", "secrets", "wsroute-signing-keys", "patch"),
         ("", "secrets", "wsroute-webhook", "get"),
         ("", "secrets", "wsroute-webhook", "patch"),
     }
@@ -272,6 +280,42 @@ def test_the_names_in_its_rights_are_those_that_it_uses(full: Objects) -> None:
         ("mutatingwebhookconfigurations", found.webhook_configuration),
     }
     assert ("", "secrets", "from-cert-manager", "patch") not in granted
+
+
+@pytest.mark.parametrize("issuer", [None, {"kind": "ClusterIssuer", "name": "internal"}])
+def test_cert_manager_makes_what_the_operator_then_only_reads(issuer: Json | None) -> None:
+    cert_manager = {"enabled": True} | ({"issuerRef": issuer} if issuer else {})
+    objects = rendering({"webhook": {"certManager": cert_manager}})
+    found = told(objects)
+    certificate = objects["Certificate", "wsroute-webhook"]["spec"]
+    assert found.webhook_certificates == "existing"
+    assert certificate["secretName"] == found.webhook_secret
+    assert certificate["dnsNames"] == [f"{found.webhook_service}.wsroute-system.svc"]
+    assert ("", "secrets", found.webhook_secret, "patch") not in rights(
+        objects["Role", "wsroute-operator"]
+    )
+    (ca,) = objects["Pod", "wsroute-test"]["spec"]["volumes"]
+    assert ca["secret"]["secretName"] == found.webhook_secret
+
+    if issuer:
+        assert certificate["issuerRef"] == issuer
+        assert of_kind(objects, "Issuer") == []
+    else:
+        authority = objects["Certificate", "wsroute-webhook-authority"]["spec"]
+        signer = objects["Issuer", certificate["issuerRef"]["name"]]["spec"]
+        assert authority["isCA"]
+        assert signer["ca"]["secretName"] == authority["secretName"]
+
+
+def test_a_test_that_succeeded_leaves_no_pod(default: Objects) -> None:
+    policy = default["Pod", "wsroute-test"]["metadata"]["annotations"]["helm.sh/hook-delete-policy"]
+    assert set(policy.split(",")) == {"before-hook-creation", "hook-succeeded"}
+
+
+def test_the_lease_goes_with_the_release_and_no_upgrade_touches_its_holder(
+    default: Objects,
+) -> None:
+    assert "spec" not in default["Lease", told(default).lease_name]
 
 
 def test_whoever_may_change_a_namespace_may_change_its_routes(default: Objects) -> None:
@@ -346,6 +390,8 @@ def test_its_pods_meet_the_restricted_pod_security_level(default: Objects, kind:
         ({"image": {"sidecar": {"repository": ""}}}, "minLength: got 0, want 1"),
         ({"webhook": {"port": 443}}, "minimum: got 443, want 1,024"),
         ({"webhook": {"port": 8080}}, "'not' failed"),
+        ({"webhook": {"certManager": {"enabled": True}, "existingSecret": "s"}}, "maxLength"),
+        ({"webhook": {"certManager": {"issuerRef": {"kind": "Issuer"}}}}, "'name' required"),
         ({"podMonitor": {"interval": "often"}}, "does not match pattern"),
         ({"extraObjects": [1]}, "got number, want string or object"),
     ],

@@ -22,8 +22,17 @@
 {{ include "wsroute.fullname" . }}-webhook
 {{- end }}
 
+{{- /* The Secret of the webhook's certificate, and whether the operator makes it or takes it. */ -}}
 {{- define "wsroute.webhookSecret" -}}
-{{ .Values.webhook.existingSecret | default (include "wsroute.webhook" .) }}
+{{- if .Values.webhook.certManager.enabled }}
+{{- include "wsroute.webhook" . }}-tls
+{{- else }}
+{{- .Values.webhook.existingSecret | default (include "wsroute.webhook" .) }}
+{{- end }}
+{{- end }}
+
+{{- define "wsroute.webhookCertificates" -}}
+{{- if or .Values.webhook.certManager.enabled .Values.webhook.existingSecret }}existing{{ else }}managed{{ end }}
 {{- end }}
 
 {{- define "wsroute.keysSecret" -}}
