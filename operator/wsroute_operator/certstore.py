@@ -4,6 +4,7 @@ Every replica does all of this, whoever leads. What it writes names the version 
 of two replicas that renew at the same moment one is refused (409) and takes what the other made.
 The webhook's configuration is read before the Secret: whoever holds an outdated Secret then
 holds an outdated configuration too, and cannot put old authorities in the place of new ones.
+The Secret belongs to that configuration, so that Kubernetes removes it with the release.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from kubernetes.aio.client import (
     CoreV1Api,
     V1MutatingWebhookConfiguration,
     V1ObjectMeta,
+    V1OwnerReference,
     V1Secret,
 )
 from kubernetes.aio.client.exceptions import NotFoundException
@@ -65,21 +67,19 @@ class CertificateStore:
         configuration = await self._configurations.read_mutating_webhook_configuration(
             self._configuration, _request_timeout=TIMEOUT
         )
-        held = await (
-            self._renewed(_published(configuration)) if self._managed else self._existing()
-        )
+        held = await (self._renewed(configuration) if self._managed else self._existing())
         if held.authorities:
             await self._trust(configuration, held.authorities)
         return held
 
-    async def _renewed(self, published: bytes) -> Certificates:
+    async def _renewed(self, configuration: V1MutatingWebhookConfiguration) -> Certificates:
         """What the Secret is to hold; where there is none, who was trusted so far is, still."""
         try:
             secret = await self._read()
         except NotFoundException:
-            lost = Certificates(authorities=published)
+            lost = Certificates(authorities=_published(configuration))
             made = renewed(lost, self._names, self._clock())
-            await self._create(made)
+            await self._create(made, _owner(configuration))
             return made
         held = _content(secret)
         due = renewed(held, self._names, self._clock())
@@ -95,9 +95,9 @@ class CertificateStore:
             self._name, self._namespace, _request_timeout=TIMEOUT
         )
 
-    async def _create(self, certificates: Certificates) -> None:
+    async def _create(self, certificates: Certificates, owner: V1OwnerReference) -> None:
         secret = V1Secret(
-            metadata=V1ObjectMeta(name=self._name),
+            metadata=V1ObjectMeta(name=self._name, owner_references=[owner]),
             type="kubernetes.io/tls",
             data=_encoded(certificates),
         )
@@ -134,6 +134,16 @@ class CertificateStore:
 
 def _version(read: V1Secret | V1MutatingWebhookConfiguration) -> str | None:
     return read.metadata.resource_version if read.metadata else None
+
+
+def _owner(read: V1MutatingWebhookConfiguration) -> V1OwnerReference:
+    metadata = read.metadata or V1ObjectMeta()
+    return V1OwnerReference(
+        api_version="admissionregistration.k8s.io/v1",
+        kind="MutatingWebhookConfiguration",
+        name=metadata.name or "",
+        uid=metadata.uid or "",
+    )
 
 
 def _published(configuration: V1MutatingWebhookConfiguration) -> bytes:

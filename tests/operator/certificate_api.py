@@ -95,7 +95,7 @@ def configuration() -> Json:
     """The webhook's configuration as the chart makes it: without a caBundle."""
     service = {"name": "wsroute-webhook", "namespace": "wsroute-system", "path": "/inject"}
     return {
-        "metadata": {"name": "wsroute-webhook"},
+        "metadata": {"name": "wsroute-webhook", "uid": "5e1f"},
         "webhooks": [
             {
                 "name": "inject.wsroute.dev",

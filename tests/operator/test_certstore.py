@@ -62,6 +62,19 @@ async def test_the_first_replica_makes_certificates_and_has_them_trusted(
     assert webhook["clientConfig"]["service"]["path"] == "/inject"
 
 
+async def test_the_secret_goes_with_the_configuration_of_the_webhook(
+    server: StandIn, replica: Replica
+) -> None:
+    await replica().refresh()
+    (owner,) = server.objects[SECRET]["metadata"]["ownerReferences"]
+    configuration = server.objects[CONFIGURATION]["metadata"]
+    assert (owner["kind"], owner["apiVersion"]) == (
+        "MutatingWebhookConfiguration",
+        "admissionregistration.k8s.io/v1",
+    )
+    assert (owner["name"], owner["uid"]) == (configuration["name"], configuration["uid"])
+
+
 async def test_what_is_in_order_is_only_read(server: StandIn, replica: Replica) -> None:
     held = await replica().refresh()
     server.writes.clear()
