@@ -10,8 +10,10 @@ The rules:
   a message is known to be too large before a byte of the frame that makes it so was let out.
 - Payloads are never kept.
 - A stream that cannot be parsed goes through unchanged from there on, and so does what follows a
-  Close; nothing is put in any more. Frames are judged, not messages: text, compressed data and
-  lengths that are not in their shortest form are the end points' business.
+  Close; nothing is put in any more. Where messages have a limit neither goes out, as either could
+  carry a message of any size.
+- Frames are judged, not messages: text, compressed data and lengths that are not in their shortest
+  form are the end points' business.
 """
 
 from __future__ import annotations
@@ -102,15 +104,16 @@ class Tracker:
         "_mask",
         "_message",
         "_parsing",
-        "_passing",
         "_pending",
         "_plain",
         "_shut",
         "broken",
         "close",
         "data_bytes",
-        "expected_pong",
         "messages",
+        "own_ping",
+        "passing",
+        "ponged",
         "too_big",
     )
 
@@ -122,17 +125,20 @@ class Tracker:
         self.close: Close | None = None
         """The Close that came."""
         self.broken = False
-        """It cannot be parsed as frames, so `max_message` no longer holds."""
+        """It cannot be parsed as frames; where there is a `max_message`, nothing more goes out."""
         self.too_big = False
         """A message went beyond `max_message`; neither it nor what follows goes out."""
-        self.expected_pong: bytes | None = None
-        """Payload of the sidecar's own ping; None again once the pong has come."""
+        self.own_ping: bytes | None = None
+        """Payload of the sidecar's own pings: pongs that carry it are taken out."""
+        self.ponged = False
+        """Whether such a pong has come; to be set back by who has seen it."""
+        self.passing = True
+        """Whether it goes out: not behind the sidecar's own Close, nor beyond `max_message`."""
         self._left = 0  # bytes of the current data frame that are still to come, its key included
         self._message: int | None = None  # payload so far of a message whose last frame is to come
         self._held = b""
         self._pending = b""  # the own Close, to be put in at the end of the current frame
         self._parsing = True
-        self._passing = True
         self._shut = False  # nothing may be put in any more
         self._plain = True  # nothing is held, pending, cut or unparsed
         self._mask, self._key = (_MASK, 4) if masked else (0, 0)  # second byte's bit; key's size
@@ -141,7 +147,7 @@ class Tracker:
     @property
     def at_boundary(self) -> bool:
         """Whether what was let out ends between two frames."""
-        return not (self._left and self._passing)
+        return not (self._left and self.passing)
 
     def feed(self, data: bytes) -> bytes:
         """What goes out now that `data` has come: the same object, as a rule."""
@@ -159,9 +165,9 @@ class Tracker:
         elif self._parsing:
             data, self._held = self._held + data, b""
         else:
-            return data if self._passing else b""
+            return data if self.passing else b""
         out = b"".join(self._scan(data, at))
-        self._plain = self._parsing and self._passing and not (self._held or self._pending)
+        self._plain = self._parsing and self.passing and not (self._held or self._pending)
         return out
 
     def insert(self, frame: bytes) -> bytes:
@@ -178,14 +184,14 @@ class Tracker:
             self._shut = True
             self._plain = False
             if out:
-                self._passing = False
+                self.passing = False
             else:
                 self._pending = frame
         return out
 
     def flush(self) -> bytes:
         """What was held back of a frame that the end of the stream has cut off."""
-        if not self._passing:
+        if not self.passing:
             return b""
         self._shut = self._shut or bool(self._held)
         return self._held
@@ -213,7 +219,7 @@ class Tracker:
     def _scan(self, data: bytes, at: int) -> Iterator[bytes]:
         """The parts of `data` that go out, and the pending Close after them."""
         end = len(data)
-        start = 0 if self._passing else end  # data[start:at] is to go out
+        start = 0 if self.passing else end  # data[start:at] is to go out
         while True:
             at += self._skip_payload(end - at)
             if self._left:
@@ -221,7 +227,7 @@ class Tracker:
             if self._pending:
                 yield data[start:at]
                 yield self._pending
-                self._pending, self._passing, start = b"", False, end
+                self._pending, self.passing, start = b"", False, end
             at = self._skip_messages(data, at)
             verdict, size = self._judge(data, at)
             if verdict is _Verdict.HOLD:
@@ -229,12 +235,14 @@ class Tracker:
                 break
             if verdict is _Verdict.LAST:
                 self._parsing = False
-                self._shut = self._shut or self._passing
-                at = end
+                if self._limit == _NO_LIMIT:
+                    at = end
+                else:
+                    at, self.passing = at + size, False
                 break
             if verdict is _Verdict.DROP:
                 yield data[start:at]
-                start = at + size if self._passing else end
+                start = at + size if self.passing else end
             at += size
         yield data[start:at]
 
@@ -254,7 +262,11 @@ class Tracker:
                 return self._judge_data(data, at)
             if first in _CONTROL and second & ~_MASK <= _SHORT:
                 return self._judge_control(data, at)
+        return self._break()
+
+    def _break(self) -> tuple[_Verdict, int]:
         self.broken = True
+        self._shut = self._shut or (self.passing and self._limit == _NO_LIMIT)
         return _Verdict.LAST, 0
 
     def _judge_data(self, data: bytes, at: int) -> tuple[_Verdict, int]:
@@ -267,16 +279,15 @@ class Tracker:
         total = (self._message or 0) + length
         if total > self._limit:
             self.too_big = True
-            self._passing = False
+            self.passing = False
         elif length >> 63:  # RFC 6455 section 5.2: the most significant bit is 0
-            self.broken = True
-            return _Verdict.LAST, 0
+            return self._break()
         fin = data[at] & _FIN
         self._message = None if fin else total
         self._left = length + self._key
         self.messages += bool(fin)
         self.data_bytes += size
-        return (_Verdict.PASS if self._passing else _Verdict.DROP), size
+        return (_Verdict.PASS if self.passing else _Verdict.DROP), size
 
     def _judge_control(self, data: bytes, at: int) -> tuple[_Verdict, int]:
         body = at + 2 + self._key
@@ -291,8 +302,9 @@ class Tracker:
         if data[at] == _CLOSE:
             code = int.from_bytes(payload[:2]) if len(payload) > 1 else None
             self.close = Close(code, payload[2:])
-            return _Verdict.LAST, 0
-        if payload != self.expected_pong:
+            self._shut = self._shut or self.passing
+            return _Verdict.LAST, end - at
+        if payload != self.own_ping:
             return _Verdict.PASS, end - at
-        self.expected_pong = None
+        self.ponged = True
         return _Verdict.DROP, end - at

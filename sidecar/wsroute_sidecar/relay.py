@@ -5,18 +5,27 @@ tracker of its direction to the other. How a tunnel ends:
 
  - a Close frame, or the end of input, passes from one side to the other like any other byte
  - where the sidecar ends it, both sides get a Close at the next frame boundary, what still comes
-   is read and dropped, and both connections are closed when both sides have answered or left,
-   at the latest after CLOSE_TIMEOUT
+   is read and dropped, and each connection is closed when its side has answered or left, at the
+   latest after CLOSE_TIMEOUT
  - a backend that leaves without a Close leaves the client with one from the sidecar: 1001 where it
    ended its output, 1011 where the connection broke; within a frame, with the end of input
+ - what a side has sent before its connection broke still goes on, a Close with it
+ - under a limit for messages, a side whose stream cannot be parsed ends the tunnel with 1002 (RFC
+   6455 section 7.4.1): what it sends could be of any size
 
 A side is read only while nothing waits for its peer, so a tunnel holds at most one piece of
 READ_SIZE for each direction.
+
+Pings go out at each interval, answered or not, as a peer need answer only the latest that it has
+got, be it the other end's (RFC 6455 section 5.5.3). All of them carry the same payload, by which
+their pongs are known.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import secrets
 from collections.abc import Callable
 from typing import Final
@@ -24,7 +33,7 @@ from typing import Final
 from wsroute_sidecar import lifetimes
 from wsroute_sidecar.dial import Client, Judge, Refused, call
 from wsroute_sidecar.frames import Tracker, close_frame, ping_frame
-from wsroute_sidecar.reading import Reader
+from wsroute_sidecar.reading import READ_SIZE, Reader
 from wsroute_sidecar.relay_types import (
     CLOSE_TIMEOUT,
     HALF_CLOSE_TIMEOUT,
@@ -44,12 +53,13 @@ class Side(Reader):
     """One end of a tunnel: what it receives goes to its peer."""
 
     __slots__ = (
+        "asked",
         "awaited",
         "eof",
         "heard",
         "initiator",
         "lost",
-        "owes_since",
+        "owes",
         "peer",
         "received",
         "rtt",
@@ -70,10 +80,12 @@ class Side(Reader):
         )
         self.received = 0
         self.heard = tunnel.opened
-        self.owes_since: float | None = None
-        """When the ping was sent that is not answered yet."""
+        self.owes = False
+        """Whether no pong has come since the last ping."""
         self.awaited = False
-        """Whether the pong that it owes must come before the deadline."""
+        """Whether it must be heard of before the pong's deadline."""
+        self.asked: float | None = None
+        """When the ping was sent that the next pong answers; None where that is not sure."""
         self.rtt: float | None = None
         self.stalled: tuple[float, int] | None = None
         """Deadline for progress, and the bytes that were waiting when it was set."""
@@ -100,13 +112,9 @@ class Side(Reader):
             or tracker.broken
         ):
             tunnel.active = now
-        if self.owes_since is not None and tracker.expected_pong is None:
-            self.rtt = now - self.owes_since
-            self.owes_since = None
-            self.awaited = False
-            tunnel.owner.ponged(self.initiator, self.rtt)
-            tunnel.reschedule()
-        if tracker.close is not None or tracker.too_big:
+        if tracker.ponged:
+            self.ponged(now)
+        if tracker.close is not None or not tracker.passing:
             tunnel.saw_end(self)
 
     def write(self, data: bytes) -> None:
@@ -125,27 +133,49 @@ class Side(Reader):
         return bool(out)
 
     def send_ping(self) -> None:
-        """Await a pong: to a ping sent now, or to the one that is not answered yet.
+        """Await an answer to a ping that is sent now.
 
-        Who owes a pong gets no further ping, so each of its pongs is known for what it is. No ping
-        goes to a side that could not be blamed for its silence: in the middle of a frame, after a
-        Close, where no frames are spoken, and before what waits for it.
+        No ping goes to a side that could not be blamed for its silence: in the middle of a frame,
+        after a Close, where no frames are spoken, and before what waits for it.
         """
-        if self.owes_since is None:
-            back, into = self.tracker, self.peer.tracker
-            ended = any(way.broken or way.close is not None for way in (back, into))
-            if ended or not into.at_boundary or self.stalled is not None:
-                return
-            back.expected_pong = secrets.token_bytes(8)
-            mask = self.initiator is Initiator.BACKEND
-            self.write(into.insert(ping_frame(back.expected_pong, mask=mask)))
-            self.owes_since = self.tunnel.pinged
-        self.awaited = True
+        back, into = self.tracker, self.peer.tracker
+        ended = any(way.broken or way.close is not None for way in (back, into))
+        if ended or not into.at_boundary or self.stalled is not None:
+            return
+        if back.own_ping is None:
+            back.own_ping = secrets.token_bytes(8)
+        mask = self.initiator is Initiator.BACKEND
+        self.write(into.insert(ping_frame(back.own_ping, mask=mask)))
+        self.asked = None if self.owes else self.tunnel.pinged
+        self.owes = self.awaited = True
+
+    def ponged(self, now: float) -> None:
+        """A pong to one of the sidecar's pings has come."""
+        self.tracker.ponged = self.owes = self.awaited = False
+        if self.asked is not None:
+            self.rtt, self.asked = now - self.asked, None
+            self.tunnel.owner.ponged(self.initiator, self.rtt)
+        self.tunnel.reschedule()
 
     @property
     def done(self) -> bool:
         """Whether nothing more is to be expected from this side."""
         return self.eof or self.lost or self.tracker.close is not None
+
+    @property
+    def told(self) -> bool:
+        """Whether a Close has gone out to this side, which is to answer it."""
+        into = self.peer.tracker
+        return not into.passing or into.close is not None
+
+    def end_input(self) -> None:
+        """Tell this side that nothing more comes, after what is still to be written."""
+        if self.transport.is_closing():
+            return
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        elif self.done or not self.told:  # TLS has no half-close that peers agree on
+            self.transport.close()
 
     def eof_received(self) -> bool:
         self.eof = True
@@ -154,7 +184,21 @@ class Side(Reader):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
+        if exc is not None:
+            self.take_rest()
         self.tunnel.connection_ended(self, exc)
+
+    def take_rest(self) -> None:
+        """Pass on what came before the connection broke, as far as the peer takes it.
+
+        A write that fails ends a transport, with input unread that the kernel still has.
+        """
+        if self.transport.get_extra_info("ssl_object") is not None:
+            return
+        input_left = self.transport.get_extra_info("socket").fileno()
+        with contextlib.suppress(OSError):
+            while self.peer.stalled is None and (data := os.read(input_left, READ_SIZE)):
+                self.data_received(data)
 
     def pause_writing(self) -> None:
         if not self.peer.transport.is_closing():
@@ -250,24 +294,23 @@ class AsyncioTunnel:
     # What the sides report.
 
     def saw_end(self, side: Side) -> None:
-        """A Close has come from `side`, or a message that is too big."""
+        """A Close has come from `side`, or something whose size goes beyond the limit or may."""
         close = side.tracker.close
         if close is not None:
             self._settle(side, close.code, close.reason.decode(errors="replace"))
             self._close_if_done()
         elif self._end is None:
-            self.end(Reason.LIMIT, 1009, "message is too big")
+            if side.tracker.too_big:
+                self.end(Reason.LIMIT, 1009, "message is too big")
+            else:
+                self.end(Reason.LIMIT, 1002, "stream cannot be parsed, and has a limit")
 
     def input_ended(self, side: Side) -> None:
         """`side` sends nothing more; what it has sent goes out, then its peer learns of it."""
         peer = side.peer
         peer.write(side.tracker.flush())
-        told = self._tell_client(side, 1001, "backend has ended the connection")
-        if not told and not peer.transport.is_closing():
-            if peer.transport.can_write_eof():
-                peer.transport.write_eof()
-            else:  # TLS has no half-close that peers agree on
-                peer.transport.close()
+        if not self._tell_client(side, 1001, "backend has ended the connection"):
+            peer.end_input()
         self._settle(side, None, "")
         self._cut_in(HALF_CLOSE_TIMEOUT)
         self._close_if_done()
@@ -280,7 +323,8 @@ class AsyncioTunnel:
             self._finish()
             return
         peer.read_on()
-        if not self._tell_client(side, 1011, "connection to the backend broke"):
+        self._tell_client(side, 1011, "connection to the backend broke")
+        if peer.done or not peer.told:
             peer.transport.close()
         self._settle(side, None, str(exc or ""))
         self._cut_in(CLOSE_TIMEOUT)
@@ -298,12 +342,11 @@ class AsyncioTunnel:
             self._end = End(Reason(side.initiator.value), side.initiator, code, detail)
 
     def _close_if_done(self) -> None:
-        """Close both connections, after what is still to be written, once both sides are done."""
-        if self.client.done and self.backend.done:
-            for side in self._sides:
-                if not side.lost:
-                    side.transport.close()
-            self._cut_in(CLOSE_TIMEOUT)
+        """Close each connection whose side is done, and gets nothing more than what waits."""
+        for side in self._sides:
+            if side.done and (side.peer.done or not side.peer.tracker.passing) and not side.lost:
+                side.transport.close()
+                self._cut_in(CLOSE_TIMEOUT)
 
     def _finish(self) -> None:
         self.engine.forget(self)

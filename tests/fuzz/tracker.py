@@ -35,7 +35,7 @@ def _check_cuts(data: bytes, masked: bool, limit: int | None) -> None:
     results = []
     for step in (len(data) + 1, 7, 1):
         tracker = Tracker(masked=masked, max_message=limit)
-        tracker.expected_pong = _PONG
+        tracker.own_ping = _PONG
         out = feed(tracker, data, range(0, len(data), step), inserts)
         results.append((out, list(state(tracker))))
     assert results[0] == results[1] == results[2]

@@ -57,7 +57,7 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def tracker(self) -> Tracker:
         tracker = Tracker(masked=self.masked, max_message=self.limit)
-        tracker.expected_pong = None if self.pong is None else unhex(self.pong)
+        tracker.own_ping = None if self.pong is None else unhex(self.pong)
         return tracker
 
 

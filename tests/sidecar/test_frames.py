@@ -33,7 +33,7 @@ def check(case: Case, cuts: Sequence[int]) -> Tracker:
     assert (tracker.broken, tracker.too_big) == (case.broken, case.too_big)
     assert tracker.close == case.closed
     assert (tracker.messages, tracker.data_bytes) == (case.messages, case.data_bytes)
-    assert (tracker.expected_pong is None) == (case.pong is None or case.answered)
+    assert tracker.ponged == case.answered
     return tracker
 
 

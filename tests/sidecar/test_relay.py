@@ -59,6 +59,8 @@ HELLO: Final = text("hello", mask=False)
 HELLO_MASKED: Final = text("hello", mask=True)
 CLOSE: Final = close(1000, "done", mask=False)
 CLOSE_MASKED: Final = close(1000, "done", mask=True)
+NO_FRAMES: Final = b"\xff\xff hello"
+NOT_FRAMES: Final = (1002, "stream cannot be parsed, and has a limit")
 
 
 class Case(NamedTuple):
@@ -248,6 +250,17 @@ CASES: Final = (
         ends(Reason.BACKEND),
     ),
     Case(
+        "the backend closes and vanishes: the client can still answer",
+        [
+            ("backend", Sends(CLOSE)),
+            ("client", Sees(CLOSE)),
+            ("backend", VANISHES),
+            ("client", Sends(HELLO_MASKED + CLOSE_MASKED)),
+            ("client", SEES_END),
+        ],
+        ends(Reason.BACKEND, 1000),
+    ),
+    Case(
         "the backend vanishes in the middle of a frame",
         [
             ("backend", Sends(HELLO[:-1])),
@@ -424,6 +437,54 @@ async def test_a_message_beyond_the_limit_does_not_reach_the_backend() -> None:
         await rig.backend.send(CLOSE)
         end = await rig.owner.end()
         assert (end.reason, end.initiator, end.code) == (Reason.LIMIT, Initiator.SIDECAR, 1009)
+
+
+@pytest.mark.parametrize(
+    "said", [NO_FRAMES, CLOSE_MASKED + HELLO_MASKED], ids=["garbage", "more behind a Close"]
+)
+async def test_where_messages_have_a_limit_nothing_goes_out_that_is_not_parsed(said: bytes) -> None:
+    async with tunnel(Limits(max_message=5)) as rig:
+        await rig.client.send(HELLO_MASKED + said)
+        closed = said.startswith(CLOSE_MASKED)
+        assert await rig.backend.read(len(HELLO_MASKED)) == HELLO_MASKED
+        assert (await rig.backend.frame()).close == ((1000, "done") if closed else NOT_FRAMES)
+        if not closed:
+            assert (await rig.client.frame()).close == NOT_FRAMES
+            rig.client.end_output()
+        await rig.backend.send(CLOSE)
+        assert await rig.backend.rest() == b""
+        end = await rig.owner.end()
+    if closed:
+        assert (end.reason, end.code) == (Reason.CLIENT, 1000)
+    else:
+        assert (end.reason, end.initiator, end.code) == (Reason.LIMIT, Initiator.SIDECAR, 1002)
+
+
+async def test_a_side_that_has_answered_the_sidecars_close_need_not_wait_for_the_other() -> None:
+    async with tunnel() as rig:
+        rig.tunnel.end(Reason.DRAIN, 1001, "bye")
+        assert (await rig.client.frame()).close == (1001, "bye")
+        await rig.client.send(CLOSE_MASKED)
+        assert await rig.client.rest() == b""
+        assert not rig.owner.told
+        await rig.backend.send(HELLO + CLOSE)
+        assert (await rig.backend.frame()).close == (1001, "bye")
+        assert await rig.backend.rest() == b""
+
+
+@pytest.mark.parametrize("said", [CLOSE, HELLO + CLOSE], ids=["a Close", "a message and a Close"])
+async def test_what_a_backend_said_before_it_broke_reaches_the_client(said: bytes) -> None:
+    """With input that it has not read a connection ends in a reset, which fails our writing."""
+    async with tunnel() as rig:
+        rig.tunnel.backend.transport.pause_reading()
+        await rig.backend.send(said)
+        rig.backend.reset()
+        await rig.client.send(HELLO_MASKED)
+        assert await rig.client.read(len(said)) == said
+        await rig.client.send(CLOSE_MASKED)
+        assert await rig.client.rest() == b""
+        end = await rig.owner.end()
+        assert (end.reason, end.code) == (Reason.BACKEND, 1000)
 
 
 @pytest.mark.parametrize("who", ["client", "backend"])

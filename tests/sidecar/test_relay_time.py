@@ -124,6 +124,7 @@ MESSAGE: Final = text("hello", mask=True)
 REPLY: Final = text("hello", mask=False)
 PING: Final = frame(Opcode.PING, b"hi", mask=True)
 PONG: Final = frame(Opcode.PONG, b"hi", mask=False)
+BEAT: Final = frame(Opcode.PING, b"beat", mask=False)
 NO_FRAMES: Final = b"\xff\xffhello"
 
 
@@ -239,16 +240,57 @@ async def test_a_peer_that_is_too_busy_to_answer_lives_and_its_late_pong_is_swal
     assert not rig.owner.told
 
 
-async def test_a_peer_that_owes_a_pong_gets_no_further_ping_until_it_has_answered() -> None:
-    rig = Rig(Limits(ping_interval=30.0))
-    await until(30.0 + LATE)
-    (ping,) = rig.client.seen()
-    await until(90.0 + LATE)
-    assert not rig.client.sent
-    rig.say(frame(Opcode.PONG, ping.data, mask=True))
+async def test_a_peer_that_answers_no_ping_but_sends_data_is_asked_again_each_time() -> None:
+    rig = Rig(Limits(ping_interval=30.0, pong_timeout=10.0))
+    for round_trip in range(1, 4):
+        await until(30.0 * round_trip + LATE)
+        rig.pong(Initiator.BACKEND)
+        assert [seen.opcode for seen in rig.client.seen()] == [Opcode.PING]
+        rig.say(MESSAGE)
+        assert rig.backend.seen() == parse(MESSAGE)
     await until(120.0 + LATE)
-    assert [seen.opcode for seen in rig.client.seen()] == [Opcode.PING]
-    assert [seen.opcode for seen in rig.backend.seen()] == [Opcode.PING]
+    rig.pong(Initiator.BACKEND)
+    await until(130.0 + 2 * LATE)
+    assert rig.client.seen()[-1].close == (1011, "no answer to a ping by the client")
+
+
+async def test_a_peer_may_answer_only_the_latest_of_several_pings() -> None:
+    """RFC 6455 section 5.5.3: the backend's own ping came later, so its pong is the answer."""
+    rig = Rig(Limits(ping_interval=30.0, pong_timeout=10.0))
+    for round_trip in range(1, 5):
+        await until(30.0 * round_trip + LATE)
+        rig.reply(BEAT)
+        _, ping = rig.client.seen()
+        rig.say(frame(Opcode.PONG, ping.data, mask=True))
+        answered, passed = rig.backend.seen()
+        assert passed.data == ping.data
+        rig.reply(frame(Opcode.PONG, answered.data, mask=False))
+    assert not rig.owner.told
+    assert [side for side, _ in rig.owner.pongs] == [Initiator.BACKEND] * 4
+
+
+async def test_pongs_to_all_of_the_sidecars_pings_are_swallowed_however_late() -> None:
+    rig = Rig(Limits(ping_interval=30.0))
+    await until(90.0 + LATE)
+    pings = rig.client.seen()
+    assert [ping.opcode for ping in pings] == [Opcode.PING] * 3
+    rig.backend.sent.clear()
+    for ping in pings:
+        rig.say(frame(Opcode.PONG, ping.data, mask=True))
+    assert not rig.backend.sent
+
+
+async def test_a_pong_that_may_answer_one_of_several_pings_is_no_measurement() -> None:
+    rig = Rig(Limits(ping_interval=30.0))
+    await until(60.0 + LATE)
+    (ping, _) = rig.client.seen()
+    rig.say(frame(Opcode.PONG, ping.data, mask=True))
+    assert rig.owner.pongs == []
+    await until(90.0 + LATE)
+    rig.pong(Initiator.CLIENT)
+    ((side, seconds),) = rig.owner.pongs
+    assert side is Initiator.CLIENT
+    assert seconds < 1
 
 
 @pytest.mark.parametrize(
