@@ -88,7 +88,7 @@ def _structural(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, 
                 result[name] = value
         elif name == "pattern":
             result[name] = value.replace(r"\Z", "$")
-        elif name not in _DROPPED and value not in ([], False):
+        elif name not in _DROPPED and value is not False and value != []:
             result[name] = value
     if "enum" in result:
         result["type"] = "string" if isinstance(result["enum"][0], str) else "integer"

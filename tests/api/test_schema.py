@@ -68,6 +68,11 @@ def test_each_list_and_text_is_bounded_so_that_the_cost_of_rules_is() -> None:
     assert unbounded == []
 
 
+def test_each_number_has_both_bounds() -> None:
+    half = [where for where, schema in NODES if ("minimum" in schema) != ("maximum" in schema)]
+    assert half == []
+
+
 def test_every_field_is_explained() -> None:
     silent = [
         where
