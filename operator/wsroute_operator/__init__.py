@@ -11,7 +11,8 @@ The way of a route, always down:
     index       all routes, pods and Services by namespace; `sweep` compares it with a list
     control     the leader's loop (`leader` leads while `election`, pure, lets it)
     plan        pure: a table for each pod, a verdict on each route (`selectors`, `services`)
-    push        to each pod its newest table, signed (`keys`); `delivery` knows what an answer means
+    push        to each pod its newest table, signed (`keys`, which `rotation` keeps young);
+                `delivery` knows what an answer means
     status      one writer; `conditions`, pure, knows what to say
 
 Injection is beside it: `webhook` serves with the certificates of `certstore` (`certs`, pure), and
@@ -28,5 +29,5 @@ What it may do in the cluster, and the chart grants no more:
                 apiextensions.k8s.io customresourcedefinitions: list, watch
                 admissionregistration.k8s.io mutatingwebhookconfigurations, its own: get, patch
     namespace   coordination.k8s.io leases: create; its own: get, update
-                secrets: create; the signing keys': get; the webhook's: get, patch
+                secrets: create; the signing keys' and the webhook's: get, patch
 """

@@ -14,6 +14,7 @@ from wsroute_operator.index import Index
 from wsroute_operator.keys import KeyStore
 from wsroute_operator.kube import Kube, connect
 from wsroute_operator.leader import Leadership
+from wsroute_operator.rotation import rotate
 from wsroute_operator.settings import Settings
 from wsroute_operator.sweep import sweep
 from wsroute_operator.watch import watch
@@ -33,7 +34,10 @@ async def run(settings: Settings) -> None:
         async def lead(leadership: Leadership) -> None:
             await keys.loaded.wait()
             control = Control(index=index, kube=kube, keyring=keys.keyring, leadership=leadership)
-            await control.run()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(control.run())
+                if settings.signing_key_days:
+                    group.create_task(rotate(keys, index, settings.signing_key_days))
 
         parts = [
             health.serve(settings.listen, index),

@@ -14,7 +14,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final, Literal
 
 import msgspec
@@ -99,6 +99,11 @@ class Index:
     def namespace(self, name: str) -> Namespace:
         """The objects of a namespace."""
         return self._namespaces.get(name) or Namespace()
+
+    def pods(self) -> Iterator[Pod]:
+        """All pods; to be gone through at once."""
+        for namespace in self._namespaces.values():
+            yield from namespace.pods.values()
 
     def version(self, kind: Kind, uid: str) -> int:
         """The version in which an object is known, 0 if it is not."""

@@ -3,7 +3,7 @@
 Each entry of the Secret is one key, named after the time of its making, so that the last name is
 the newest key. Every pod carries the public keys of the day it was admitted, and is sent snapshots
 that are signed with the newest key it trusts. So a key is replaced by adding one, and dropped when
-no pod is left that trusts nothing newer: no pod has to be restarted for it.
+no pod is left that trusts nothing newer (`rotation`): no pod has to be restarted for it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import asyncio
 import base64
 import contextlib
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from nacl.signing import SigningKey
@@ -20,6 +20,10 @@ from nacl.signing import SigningKey
 from wsroute_api import log
 from wsroute_api.snapshot import key_text, private_key
 from wsroute_operator.kube import ConflictError, Kube, KubeError
+from wsroute_operator.objects import Pod
+
+TIME_FORMAT: Final = "%Y%m%dT%H%M%SZ"
+"""Of the names of keys; the order of the names is that of the times."""
 
 _REFRESH_SECONDS: Final = 60.0
 _RETRY_SECONDS: Final = 2.0
@@ -46,6 +50,12 @@ class Keyring:
                 return self._keys[text]
         return None
 
+    def needed(self, pods: Iterable[Pod]) -> set[str]:
+        """The public keys with which a live one of `pods` checks what it is sent."""
+        trusted = {pod.sidecar.keys for pod in pods if pod.live and pod.sidecar}
+        newest = map(self.trusted_by, trusted)
+        return {key_text(key.verify_key) for key in newest if key is not None}
+
 
 def parse(data: Mapping[str, str]) -> list[SigningKey]:
     """The keys in a Secret's data, oldest first; ValueError when an entry is no key, or none is."""
@@ -56,7 +66,7 @@ def parse(data: Mapping[str, str]) -> list[SigningKey]:
 
 def fresh(now: float) -> dict[str, str]:
     """The data of a Secret with one new key, made at `now` (seconds since the epoch)."""
-    name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+    name = time.strftime(TIME_FORMAT, time.gmtime(now))
     return {name: base64.b64encode(key_text(SigningKey.generate()).encode()).decode()}
 
 
@@ -90,6 +100,22 @@ class KeyStore:
             self._data = data
             log.info("signing_keys_loaded", secret=self._name, keys=len(data))
         self.loaded.set()
+
+    def names(self) -> dict[str, str]:
+        """The public key of each entry of the Secret, as it was last read."""
+        return dict(zip(sorted(self._data), self.keyring.public(), strict=True))
+
+    async def add(self, data: dict[str, str]) -> None:
+        """Put another key into the Secret, and use it."""
+        await self._kube.patch_secret(self._name, data)
+        log.info("signing_key_added", secret=self._name, key=",".join(data))
+        await self.load()
+
+    async def drop(self, name: str) -> None:
+        """Take a key out of the Secret."""
+        await self._kube.patch_secret(self._name, {name: None})
+        log.info("signing_key_dropped", secret=self._name, key=name)
+        await self.load()
 
     async def _create(self) -> None:
         """A Secret that is deleted under a running operator comes back with what pods trust."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
@@ -165,6 +165,17 @@ class Kube:
         with translated():
             await self._core.create_namespaced_secret(
                 self.namespace, body, _request_timeout=TIMEOUT
+            )
+
+    async def patch_secret(self, name: str, data: Mapping[str, str | None]) -> None:
+        """Set entries of a Secret of the operator's namespace, in base64; None takes one out."""
+        with translated():
+            await self._core.patch_namespaced_secret(
+                name,
+                self.namespace,
+                {"data": dict(data)},
+                _content_type="application/merge-patch+json",
+                _request_timeout=TIMEOUT,
             )
 
     async def versions(self, kind: Kind) -> dict[str, int]:

@@ -47,6 +47,13 @@ def _positive(text: str) -> float:
     return number
 
 
+def _days(text: str) -> float | None:
+    number = float(text)
+    if not 0 <= number < float("inf"):
+        raise ValueError(f"{text!r} is not a number of days")
+    return number or None
+
+
 def _setting(default: Any, parse: Callable[[str], Any], metavar: str, help_text: str) -> Any:
     """A field of `Settings` that a flag and a variable set; `parse` raises ValueError."""
     about = {"parse": parse, "metavar": metavar, "help": help_text}
@@ -66,6 +73,9 @@ class Settings:
     lease_name: str = _setting("wsroute-operator", str, "NAME", "the Lease that elects the leader")
     keys_secret: str = _setting(
         "wsroute-signing-keys", str, "NAME", "the Secret of the keys that sign snapshots"
+    )
+    signing_key_days: float | None = _setting(
+        90.0, _days, "DAYS", "age at which a newer key is made; 0 leaves the Secret to others"
     )
     listen: Address = _setting(
         Address("0.0.0.0", 8080),  # noqa: S104 - a pod's own address

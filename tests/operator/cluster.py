@@ -271,7 +271,7 @@ def _grant(api: ApiServer) -> None:
         _rule("coordination.k8s.io", "leases", "create"),
         _rule("coordination.k8s.io", "leases", "get", "update", name="wsroute-operator"),
         _rule("", "secrets", "create"),
-        _rule("", "secrets", "get", name="wsroute-signing-keys"),
+        _rule("", "secrets", "get", "patch", name="wsroute-signing-keys"),
     ]
     meta = {"name": "operator"}
     for path, kind, what in (

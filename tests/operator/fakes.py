@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from wsroute_operator.index import KINDS, Kind
 from wsroute_operator.kube import ConflictError, Kube, KubeError
@@ -35,6 +35,11 @@ class FakeKube(Kube):
         if name in self.secrets:
             raise ConflictError(name)
         self.secrets[name] = dict(data)
+
+    async def patch_secret(self, name: str, data: Mapping[str, str | None]) -> None:
+        self._answer()
+        merged = {**self.secrets[name], **data}
+        self.secrets[name] = {key: value for key, value in merged.items() if value is not None}
 
     async def lease(self, name: str) -> Json | None:
         self._answer()

@@ -34,6 +34,8 @@ def test_values_have_their_types() -> None:
         "--relist-seconds=0",
         "--relist-seconds=nan",
         "--relist-seconds=soon",
+        "--signing-key-days=-1",
+        "--signing-key-days=inf",
         "--log-level=loud",
         "--log-format=xml",
         "--unknown=1",
