@@ -1,25 +1,17 @@
-"""The chart as Helm renders it, with Helm itself."""
+"""What the chart installs."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-from typing import Any
-
 import pytest
-import yaml
 
-from tests.cluster.node import binaries
+from tests.documents.values import CHART
 from tests.operator.apiserver import ADMIN
 from tests.operator.cluster import Cluster
-from tests.operator.values_table import CHART, README, VALUES, rendered, rows
+from tests.operator.helm import Json, Objects, helm, of_kind, rendering, run
 from wsroute_api import contract
 from wsroute_operator import settings
 
 pytestmark = pytest.mark.cluster  # for Helm, which is built with the node's programs
-
-Json = dict[str, Any]
-Objects = dict[tuple[str, str], Json]
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 FULL: Json = {
@@ -62,26 +54,6 @@ FULL: Json = {
 }
 
 
-def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    command = [str(binaries.go_programs() / "helm"), *arguments]
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
-
-
-def helm(*arguments: str, values: Json | None = None) -> subprocess.CompletedProcess[str]:
-    """Helm without a cluster, as for the oldest Kubernetes that the chart allows."""
-    return run(*arguments, "--kube-version=1.29.0", "--values=-", stdin=json.dumps(values or {}))
-
-
-def rendering(values: Json | None = None, release: str = "wsroute") -> Objects:
-    """The objects of the chart, by kind and name."""
-    done = helm("template", release, str(CHART), "--namespace=wsroute-system", values=values)
-    assert done.returncode == 0, done.stderr
-    objects = [obj for obj in yaml.safe_load_all(done.stdout) if obj]
-    found = {(obj["kind"], obj["metadata"]["name"]): obj for obj in objects}
-    assert len(found) == len(objects)
-    return found
-
-
 @pytest.fixture(scope="module")
 def default() -> Objects:
     return rendering()
@@ -90,10 +62,6 @@ def default() -> Objects:
 @pytest.fixture(scope="module")
 def full() -> Objects:
     return rendering(FULL)
-
-
-def of_kind(objects: Objects, kind: str) -> list[str]:
-    return [name for found, name in objects if found == kind]
 
 
 def container(objects: Objects, name: str = "wsroute-operator") -> Json:
@@ -373,53 +341,6 @@ def test_its_pods_meet_the_restricted_pod_security_level(default: Objects, kind:
         assert found["securityContext"]["allowPrivilegeEscalation"] is False
         assert found["securityContext"]["capabilities"] == {"drop": ["ALL"]}
         assert found["resources"]["requests"]
-
-
-@pytest.mark.parametrize(
-    ("values", "complaint"),
-    [
-        ({"replicas": 2}, "additional properties 'replicas' not allowed"),
-        ({"operator": {"replica": 2}}, "additional properties 'replica' not allowed"),
-        ({"image": {"operator": {"name": "x"}}}, "additional properties 'name' not allowed"),
-        ({"sidecar": {"resources": {"request": {}}}}, "'request' not allowed"),
-        ({"operator": {"replicas": 0}}, "minimum: got 0, want 1"),
-        ({"operator": {"replicas": "2"}}, "got string, want integer"),
-        ({"operator": {"logLevel": "loud"}}, "value must be one of"),
-        ({"image": {"pullPolicy": "Sometimes"}}, "value must be one of"),
-        ({"image": {"sidecar": {"digest": "sha256:abc"}}}, "does not match pattern"),
-        ({"image": {"sidecar": {"repository": ""}}}, "minLength: got 0, want 1"),
-        ({"webhook": {"port": 443}}, "minimum: got 443, want 1,024"),
-        ({"webhook": {"port": 8080}}, "'not' failed"),
-        ({"webhook": {"certManager": {"enabled": True}, "existingSecret": "s"}}, "maxLength"),
-        ({"webhook": {"certManager": {"issuerRef": {"kind": "Issuer"}}}}, "'name' required"),
-        ({"podMonitor": {"interval": "often"}}, "does not match pattern"),
-        ({"extraObjects": [1]}, "got number, want string or object"),
-    ],
-)
-def test_a_value_that_cannot_be_meant_is_refused(values: Json, complaint: str) -> None:
-    done = helm("template", "wsroute", str(CHART), values=values)
-    assert done.returncode != 0
-    assert complaint in done.stderr
-
-
-def test_every_value_has_a_comment() -> None:
-    commented = {row.path for row in rows(VALUES.read_text("utf-8"))}
-
-    def check(value: Any, path: tuple[str, ...]) -> None:
-        if path in commented:
-            return
-        assert isinstance(value, dict), f"{'.'.join(path)} has no comment"
-        for name, part in value.items():
-            check(part, (*path, name))
-
-    check(yaml.safe_load(VALUES.read_text("utf-8")), ())
-
-
-def test_the_readme_shows_the_values_as_they_are() -> None:
-    readme = README.read_text("utf-8")
-    assert readme == rendered(readme, VALUES.read_text("utf-8")), (
-        "run `python -m tests.operator.values_table`"
-    )
 
 
 def test_an_api_server_takes_it_and_the_notes_lead_to_a_first_route(

@@ -1,7 +1,4 @@
-"""The table of values in the chart's README, made from the comments of its values.yaml.
-
-`python -m tests.operator.values_table` writes it; a test fails when it is stale.
-"""
+"""The table of values in the chart's README, made from the comments of its values.yaml."""
 
 from __future__ import annotations
 
@@ -45,13 +42,13 @@ def rows(text: str) -> Iterator[Row]:
         comment.clear()
 
 
-def rendered(readme: str, values: str) -> str:
-    """`readme` with the table of `values` between its marks."""
-    head, _, rest = readme.partition(_BEGIN)
+def readme() -> str:
+    """The chart's README with the table of its values between the marks."""
+    head, _, rest = README.read_text("utf-8").partition(_BEGIN)
     _, _, tail = rest.partition(_END)
     lines = (
         f"| `{'.'.join(row.path)}` | `{json.dumps(row.default)}` | {row.comment} |\n"
-        for row in rows(values)
+        for row in rows(VALUES.read_text("utf-8"))
     )
     table = "| value | default | |\n|---|---|---|\n" + "".join(lines)
     return f"{head}{_BEGIN}{table}{_END}{tail}"
@@ -61,7 +58,3 @@ def _at(values: Any, path: tuple[str, ...]) -> Any:
     for name in path:
         values = values[name]
     return values
-
-
-if __name__ == "__main__":
-    README.write_text(rendered(README.read_text("utf-8"), VALUES.read_text("utf-8")), "utf-8")
