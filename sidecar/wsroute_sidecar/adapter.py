@@ -15,8 +15,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final, cast
 
 from aiohttp import ClientError, ClientPayloadError, TCPConnector, http_parser, web
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.http_parser import RawRequestMessage
 from aiohttp.http_writer import StreamWriter
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
@@ -55,26 +57,32 @@ class Exchange:
     """One request, and the ways to answer it."""
 
     __slots__ = (
-        "_request", "body_is_broken", "last", "method", "peer", "scheme", "target", "version",
+        "_front", "_message", "_payload", "_writer", "body_is_broken", "headers", "last", "method",
+        "peer", "scheme", "target", "version",
     )  # fmt: skip
 
-    def __init__(self, request: BaseRequest) -> None:
-        self._request: Final = request
-        message = request._message
+    def __init__(
+        self,
+        front: RequestHandler,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        writer: AbstractStreamWriter,
+    ) -> None:
+        self._front: Final = front
+        self._message: Final = message
+        self._payload: Final = payload
+        self._writer: Final = writer
         self.body_is_broken = False
         """Whether the body that is read has turned out to be malformed."""
         self.last = False
         """Whether the connection ends with its answer, whatever the client wants."""
         self.method: Final = message.method
         self.target: Final = message.path
-        self.version: Final = (message.version.major, message.version.minor)
-        self.peer: Final = _peer(request.protocol)
-        self.scheme: Final = "https" if request._transport_sslcontext else "http"
-
-    @property
-    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        self.version: Final[tuple[int, int]] = message.version
+        self.headers: Final = message.raw_headers
         """Header fields as they came."""
-        return self._request._message.raw_headers
+        self.peer: Final = _peer(front)
+        self.scheme: Final = "https" if front.ssl_context else "http"
 
     @property
     def keep_alive(self) -> bool:
@@ -83,18 +91,18 @@ class Exchange:
         Not after an upgrade that was not made: what follows may be of either protocol (RFC 9931).
         Nor after chunks, because aiohttp's parser puts a trailer into the next request's head.
         """
-        message = self._request._message
+        message = self._message
         return not (self.last or message.should_close or message.upgrade or message.chunked)
 
     @property
     def wants_upgrade(self) -> bool:
         """Whether aiohttp's parser took it for a request to upgrade to WebSocket."""
-        return bool(self._request._message.upgrade)
+        return bool(self._message.upgrade)
 
     @property
     def has_body(self) -> bool:
         """Whether a body follows the head."""
-        return self._request.body_exists
+        return self._payload is not EMPTY_PAYLOAD
 
     async def body(self, *, ask: bool) -> AsyncIterator[bytes]:
         """The request's body in pieces; with `ask`, the client is first told to go on with it.
@@ -102,11 +110,11 @@ class Exchange:
         While nothing of it has come the first piece is empty: with it goes the head.
         """
         if ask:
-            await self._request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if not self._request.content.total_bytes:
+            await self._writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if not self._payload.total_bytes:
             yield b""
         try:
-            async for piece in self._request.content.iter_any():
+            async for piece in self._payload.iter_any():
                 yield piece
         except RequestPayloadError:
             self.body_is_broken = True
@@ -114,7 +122,7 @@ class Exchange:
 
     def start(self, head: bytes, *, chunked: bool) -> StreamWriter:
         """Begin a response with `head`; the writer frames and paces what is written to it."""
-        writer = self._request._payload_writer
+        writer = self._writer
         assert isinstance(writer, StreamWriter)  # noqa: S101 - what aiohttp's server makes
         writer._headers_buf = head
         if chunked:
@@ -123,7 +131,7 @@ class Exchange:
 
     def abort(self) -> None:
         """Reset the connection, so that nobody takes a cut-off response for a whole one."""
-        if (transport := self._request.transport) is not None:
+        if (transport := self._front.transport) is not None:
             at_once = struct.pack("ii", 1, 0)
             transport.get_extra_info("socket").setsockopt(
                 socket.SOL_SOCKET, socket.SO_LINGER, at_once
@@ -132,14 +140,15 @@ class Exchange:
 
     def take(self) -> tuple[asyncio.Transport, bytes]:
         """Detach the connection from aiohttp; with it, what the client has sent early."""
-        protocol = self._request.protocol
-        transport = protocol.transport
+        front = self._front
+        transport = front.transport
         if transport is None:
             raise ConnectionResetError("the client has left")
-        early = protocol._message_tail
-        protocol._message_tail = b""
-        protocol.transport = None  # so that what follows leaves the connection open
-        protocol.connection_lost(None)
+        early = front._message_tail
+        front._message_tail = b""
+        front._task_handler = None  # so that what follows does not cancel who is asking
+        front.transport = None  # and leaves the connection open
+        front.connection_lost(None)
         return transport, early
 
 
@@ -163,12 +172,18 @@ Handler = Callable[[Exchange], Awaitable[Finished]]
 
 
 class _Front(RequestHandler):
-    """aiohttp's protocol, with a deadline for heads and with errors in one line."""
+    """aiohttp's protocol, with a deadline for heads and with errors in one line.
 
-    __slots__ = ("_answered", "_head_size", "_head_timer", "proxied")
+    Its machinery (a task and a timer for each connection, and a task for each request) begins with
+    a first request that is none to upgrade: after one to upgrade, none other follows.
+    """
+
+    __slots__ = ("_answered", "_begun", "_head_size", "_head_timer", "proxied")
 
     def __init__(self, manager: Any, **settings: Any) -> None:
         super().__init__(manager, **settings)
+        self._begun = False
+        """Whether there has been a request."""
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_size = 0
         """Bytes of a head that is not finished."""
@@ -177,11 +192,17 @@ class _Front(RequestHandler):
         self.proxied: str | None = None
         """The client's address, where a trusted proxy has said it."""
 
+    @property
+    def _server(self) -> Server:
+        return cast(Server, self._manager)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        assert isinstance(self._manager, Server)  # noqa: S101 - what has made it
-        if self._manager.overfull():
-            cast(asyncio.Transport, transport).abort()
+        self.transport = cast(asyncio.Transport, transport)
+        self._server.connection_made(self, self.transport)
+        if self._server.overfull():
+            self.transport.abort()
+        else:
+            self._server.silent.add(self)
 
     def data_received(self, data: bytes) -> None:
         room = MAX_HEAD - self._head_size
@@ -196,6 +217,8 @@ class _Front(RequestHandler):
             if data.count(b"\n") > MAX_PARSED:  # too many for the parser, which says no more
                 self._messages[-1] = (_ErrInfo(431, error.exc, error.message), EMPTY_PAYLOAD)
             self._break_body()
+        if self._messages and not self._begun:
+            self._begin()
         if self._request_count > self._answered:
             self._stop_head_timer()
             self._head_size = 0
@@ -205,6 +228,31 @@ class _Front(RequestHandler):
                 self._refuse_head(431)
             elif self._head_timer is None:
                 self._head_timer = self._loop.call_later(HEAD_TIMEOUT, self._refuse_head, 408)
+
+    def _begin(self) -> None:
+        self._begun = True
+        self._server.silent.discard(self)
+        if self._upgraded and len(self._messages) == 1:
+            message, payload = self._messages.popleft()
+            upgrade = self._upgrade(cast(RawRequestMessage, message), payload)
+            self._task_handler = self._loop.create_task(upgrade)
+        elif self.transport is not None:
+            super().connection_made(self.transport)
+
+    async def _upgrade(self, message: RawRequestMessage, payload: StreamReader) -> None:
+        writer = StreamWriter(self, self._loop)
+        try:
+            await self._server.handler(Exchange(self, message, payload, writer))
+        except ConnectionError:
+            pass  # the client has left
+        except Exception as error:  # noqa: BLE001 - any fault of the handler, as in aiohttp's own
+            log.error("request_failed", error)
+            if not writer.output_size:
+                self._task_handler = None
+                self._refuse(500, type(error).__name__)
+        self._task_handler = None
+        if self.transport is not None:
+            self.transport.close()
 
     async def _handle_request(self, *args: Any) -> tuple[Any, bool]:
         try:
@@ -224,6 +272,8 @@ class _Front(RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_head_timer()
+        if not self._begun and self._manager is not None:
+            self._server.silent.discard(self)
         super().connection_lost(exc)
 
     def _stop_head_timer(self) -> None:
@@ -259,6 +309,34 @@ class _Front(RequestHandler):
             transport.write(head + body)
             transport.set_protocol(_Lingering(transport))
         self.connection_lost(None)
+
+
+class _Silent:
+    """Connections without a request yet: all have equally long, so one timer is enough."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop: Final = loop
+        self._until: dict[_Front, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, front: _Front) -> None:
+        """Cut `front` after KEEPALIVE_TIMEOUT."""
+        self._until[front] = self._loop.time() + KEEPALIVE_TIMEOUT
+        if self._timer is None:
+            self._timer = self._loop.call_later(KEEPALIVE_TIMEOUT, self._cut)
+
+    def discard(self, front: _Front) -> None:
+        """Let `front` be."""
+        self._until.pop(front, None)
+
+    def _cut(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        for front, until in list(self._until.items()):
+            if until > now:
+                self._timer = self._loop.call_at(until, self._cut)
+                break
+            front.force_close()
 
 
 class _Lingering(asyncio.Protocol):
@@ -301,9 +379,15 @@ class Server(web.Server):
         self, handler: Handler, full: Callable[[int], bool] = lambda connections: False
     ) -> None:
         self._full: Final = full
+        self.handler: Final = handler
+        self.silent: Final = _Silent(asyncio.get_running_loop())
 
         async def handle(request: BaseRequest) -> Any:
-            return await handler(Exchange(request))
+            return await handler(
+                Exchange(
+                    request.protocol, request._message, request._payload, request._payload_writer
+                )
+            )
 
         super().__init__(
             handle,

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,12 +12,12 @@ from wsroute_api import log
 
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
-    root, ours = logging.getLogger(), logging.getLogger("wsroute")
-    before = root.handlers, root.level, ours.level
+    root = logging.getLogger()
+    before = root.handlers, root.level, log._sink
     yield
     root.handlers = before[0]
     root.setLevel(before[1])
-    ours.setLevel(before[2])
+    log._sink = before[2]
 
 
 def test_a_line_of_json_has_event_and_fields(capsys: pytest.CaptureFixture[str]) -> None:
@@ -27,6 +28,12 @@ def test_a_line_of_json_has_event_and_fields(capsys: pytest.CaptureFixture[str])
     assert line["event"] == "push_failed"
     assert line["reason"] == 'a "quoted"\nword'
     assert line["time"].endswith("Z")
+
+
+def test_what_json_has_no_word_for_is_written_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    log.setup("info", "json")
+    log.info("started", path=Path("/run"))
+    assert json.loads(capsys.readouterr().err)["path"] == "/run"
 
 
 def test_a_readable_line_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import gzip
-import logging
+import json
 import os
 import socket
 import subprocess
@@ -37,6 +37,9 @@ UPGRADE: Final = (
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
 OK: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+
+BOTH_WAYS: Final = pytest.mark.parametrize("sent", [GET, UPGRADE], ids=["plain", "an upgrade"])
+"""aiohttp's own loop for requests, and the task of its own that an upgrade has."""
 
 Handler = Callable[[Exchange], Awaitable[Finished]]
 
@@ -281,11 +284,41 @@ async def test_a_client_that_sends_early_is_not_read_beyond_the_bound() -> None:
     assert MAX_EARLY <= len(early) <= MAX_EARLY + read_at_once
 
 
+async def test_an_upgrade_may_follow_other_requests() -> None:
+    taker = Taker(Next())
+    taker.ready.set()
+
+    async def handler(exchange: Exchange) -> Finished:
+        return await (taker if exchange.wants_upgrade else answered)(exchange)
+
+    async with connected(handler) as peer:
+        peer.send(GET + UPGRADE)
+        assert await peer.read(len(OK) + 2) == OK + b"ok"
+        transport, _ = await taker.taken()
+        transport.write(b"taken")
+        assert await peer.read(5) == b"taken"
+        transport.abort()
+
+
+async def test_nothing_follows_an_upgrade_that_was_not_made() -> None:
+    async with connected(answered) as peer:
+        peer.send(UPGRADE + GET)
+        assert await peer.rest() == OK + b"ok"
+
+
+async def test_the_end_of_the_server_waits_for_an_upgrade_and_then_cancels_it() -> None:
+    taker = Taker()
+    async with connected(taker) as peer:
+        peer.send(UPGRADE)
+        await asyncio.sleep(0.05)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
 async def test_taking_a_connection_whose_client_has_left_is_an_error() -> None:
     failed: asyncio.Queue[str] = asyncio.Queue()
 
     async def handler(exchange: Exchange) -> Finished:
-        exchange._request.protocol.transport = None
+        exchange._front.transport = None
         try:
             exchange.take()
         except ConnectionResetError as error:
@@ -297,8 +330,8 @@ async def test_taking_a_connection_whose_client_has_left_is_an_error() -> None:
         assert await asyncio.wait_for(failed.get(), LIMIT) == "the client has left"
 
 
-@pytest.mark.parametrize("begin", [b"", UPGRADE], ids=["plain", "an upgrade"])
-async def test_a_client_that_leaves_cancels_its_request(begin: bytes) -> None:
+@BOTH_WAYS
+async def test_a_client_that_leaves_cancels_its_request(sent: bytes) -> None:
     begun, cancelled = asyncio.Event(), asyncio.Event()
 
     async def handler(exchange: Exchange) -> Finished:
@@ -311,7 +344,7 @@ async def test_a_client_that_leaves_cancels_its_request(begin: bytes) -> None:
         return await answered(exchange)
 
     async with connected(handler) as peer:
-        peer.send(begin or GET)
+        peer.send(sent)
         await asyncio.wait_for(begun.wait(), LIMIT)
         peer.writer.transport.abort()
         await asyncio.wait_for(cancelled.wait(), LIMIT)
@@ -334,7 +367,7 @@ async def test_a_client_that_leaves_cancels_its_request(begin: bytes) -> None:
     ],
 )
 async def test_what_the_parser_refuses_has_a_status_and_ends_the_connection(
-    sent: bytes, status: bytes, caplog: pytest.LogCaptureFixture
+    sent: bytes, status: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with connected(answered) as peer:
         peer.send(sent)
@@ -342,24 +375,28 @@ async def test_what_the_parser_refuses_has_a_status_and_ends_the_connection(
     assert got.startswith(b"HTTP/1.1 " + status)
     assert b"\r\nServer: wsroute\r\n" in got
     assert b"wsroute: " + status in got
-    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert capsys.readouterr().err == ""
 
 
+@BOTH_WAYS
 async def test_a_fault_of_the_handler_is_a_500_and_one_line(
-    caplog: pytest.LogCaptureFixture,
+    sent: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def handler(_: Exchange) -> Finished:
         raise RuntimeError("a mistake")
 
     async with connected(handler) as peer:
-        peer.send(GET)
+        peer.send(sent)
         got = await peer.rest()
     assert got.startswith(b"HTTP/1.1 500")
     assert b"a mistake" not in got
-    assert [record.getMessage() for record in caplog.records] == ["request_failed"]
+    assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == [
+        "request_failed"
+    ]
 
 
-async def test_a_fault_in_mid_response_cuts_the_connection() -> None:
+@BOTH_WAYS
+async def test_a_fault_in_mid_response_cuts_the_connection(sent: bytes) -> None:
     async def handler(exchange: Exchange) -> Finished:
         writer = exchange.start(OK, chunked=False)
         writer.send_headers()
@@ -367,11 +404,12 @@ async def test_a_fault_in_mid_response_cuts_the_connection() -> None:
         raise RuntimeError("a mistake")
 
     async with connected(handler) as peer:
-        peer.send(GET)
+        peer.send(sent)
         assert await peer.rest() == OK + b"o"
 
 
-async def test_an_aborted_response_is_a_reset_never_an_end() -> None:
+@BOTH_WAYS
+async def test_an_aborted_response_is_a_reset_never_an_end(sent: bytes) -> None:
     async def handler(exchange: Exchange) -> Finished:
         writer = exchange.start(OK, chunked=False)
         writer.send_headers()
@@ -380,7 +418,7 @@ async def test_an_aborted_response_is_a_reset_never_an_end() -> None:
         return Finished(keep_alive=False)
 
     async with connected(handler) as peer:
-        peer.send(GET)
+        peer.send(sent)
         with pytest.raises(ConnectionResetError):
             await peer.rest()
 
