@@ -15,8 +15,8 @@ The way of a route, always down:
                 `delivery` knows what an answer means
     status      one writer; `conditions`, pure, knows what to say
 
-Injection is beside it: `webhook` serves with the certificates of `certstore` (`certs`, pure), and
-`inject` (pure; `container`, `tuning`) decides on a pod.
+Injection is beside it: `webhook` serves with the certificates of `certstore` (`certs`, pure),
+`inject` (pure; `container`, `tuning`) decides on a pod, and `bootstrap` signs its first snapshot.
 
 Its parts meet in `app`; `settings` and `cli` are for people; `kube` is the API client, `waits` a
 helper; `log`, `metrics` and `health` are for those who run it.

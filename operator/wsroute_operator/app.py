@@ -9,6 +9,7 @@ from typing import Any
 
 from wsroute_api import log
 from wsroute_operator import health, webhook
+from wsroute_operator.bootstrap import Bootstrap
 from wsroute_operator.control import Control
 from wsroute_operator.index import Index
 from wsroute_operator.keys import KeyStore
@@ -47,7 +48,8 @@ async def run(settings: Settings) -> None:
             Leadership(kube, settings.lease_name, settings.identity).elect(lead),
         ]
         if settings.sidecar_image:
-            parts.append(webhook.serve(settings, keys.keyring.public, api))
+            bootstrap = Bootstrap(index, keys.keyring)
+            parts.append(webhook.serve(settings, keys.keyring.public, bootstrap.sign, api))
         await _until(stop, parts)
 
 

@@ -55,6 +55,9 @@ def build(sidecar: Sidecar, tuning: Tuning, keys: Sequence[str]) -> Json:
             _from_pod(contract.ENV_NAMESPACE, "metadata.namespace"),
             _from_pod(contract.ENV_POD_NAME, "metadata.name"),
             _from_pod(contract.ENV_POD_UID, "metadata.uid"),
+            _from_pod(
+                contract.ENV_BOOTSTRAP, f"metadata.annotations['{contract.BOOTSTRAP_ANNOTATION}']"
+            ),
             {"name": contract.ENV_PUBLIC_KEYS, "value": ",".join(sorted(keys))},
             {"name": "WSROUTE_LOG_LEVEL", "value": tuning.log_level or sidecar.log_level},
         ],
@@ -86,6 +89,17 @@ def build(sidecar: Sidecar, tuning: Tuning, keys: Sequence[str]) -> Json:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
     }
+
+
+def with_nonce(container: Json, nonce: str) -> Json:
+    """The container with the nonce of its pod's admission."""
+    return {**container, "env": [*container["env"], {"name": contract.ENV_NONCE, "value": nonce}]}
+
+
+def nonce_of(container: Json) -> str:
+    """The nonce that an earlier pass of the admission put into a container, or nothing."""
+    values = (e.get("value") for e in container.get("env") or [] if e["name"] == contract.ENV_NONCE)
+    return next(values, None) or ""
 
 
 def _from_pod(name: str, field: str) -> Json:

@@ -7,6 +7,8 @@ Rules:
   half of what is needed, or nothing in silence, would be found out by the users' users.
 - The sidecar's container is put first, and takes the place of an earlier one of its name. An
   annotation says which version of wsroute and, by a digest, which container was put in.
+- A pod is given its first snapshot in an annotation, bound to a nonce in the container's
+  environment (`bootstrap` says what that is worth).
 - The second pass of an admission leaves alone what it finds under its own digest, because others
   may have had reason to change it in between: pull policies, registries of mirrors, the limits of
   a LimitRange. It takes one thing away again: the service account's token, which the API server
@@ -18,7 +20,7 @@ Pods are raw objects, never models: a field that is newer than this code must su
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -26,7 +28,7 @@ import msgspec
 
 from wsroute_api import contract
 from wsroute_operator import tuning
-from wsroute_operator.container import Json, Sidecar, build
+from wsroute_operator.container import Json, Sidecar, build, nonce_of, with_nonce
 
 DEFAULT_CONTAINER: Final = "kubectl.kubernetes.io/default-container"
 _MIRROR: Final = "kubernetes.io/config.mirror"
@@ -38,8 +40,18 @@ class RefusedError(Exception):
     """The pod cannot have a sidecar; the text, one line, says why and what to do."""
 
 
-def patch(pod: Json, sidecar: Sidecar, keys: Sequence[str]) -> list[Json]:
-    """The JSON patch (RFC 6902) that gives `pod` its sidecar; empty if there is nothing to do."""
+def patch(
+    pod: Json,
+    sidecar: Sidecar,
+    keys: Sequence[str],
+    *,
+    nonce: str,
+    sign: Callable[[str], str | None],
+) -> list[Json]:
+    """The JSON patch (RFC 6902) that gives `pod` its sidecar; empty if there is nothing to do.
+
+    `nonce` is a new one, and `sign` gives the first snapshot for the nonce that the pod has.
+    """
     if _metadata(pod, "labels").get(contract.INJECT_LABEL) != "true":
         return []
     problems = list(_problems(pod))
@@ -49,32 +61,45 @@ def patch(pod: Json, sidecar: Sidecar, keys: Sequence[str]) -> list[Json]:
         wanted = tuning.read(_metadata(pod, "annotations"))
     except ValueError as error:
         raise RefusedError(str(error)) from error
-    return list(_operations(pod, build(sidecar, wanted, keys)))
-
-
-def _operations(pod: Json, container: Json) -> Iterator[Json]:
+    container = build(sidecar, wanted, keys)
     stamp = _stamp(container)
-    stamped = {
+    containers = _injected(pod, stamp) or _with(pod, with_nonce(container, nonce))
+    bound_to = next(nonce_of(c) for c in containers if c["name"] == contract.CONTAINER)
+    return list(_operations(pod, containers, stamp, sign(bound_to) if bound_to else None))
+
+
+def _operations(
+    pod: Json, init_containers: list[Json], stamp: str, snapshot: str | None
+) -> Iterator[Json]:
+    annotations = {
         DEFAULT_CONTAINER: pod["spec"]["containers"][0]["name"],
         **_metadata(pod, "annotations"),
         contract.INJECTED_ANNOTATION: stamp,
+        contract.BOOTSTRAP_ANNOTATION: snapshot,
     }
-    yield from _set(pod, "metadata", "annotations", stamped)
-    yield from _set(pod, "spec", "initContainers", _init_containers(pod, container, stamp))
+    present = {name: value for name, value in annotations.items() if value is not None}
+    yield from _set(pod, "metadata", "annotations", present)
+    yield from _set(pod, "spec", "initContainers", init_containers)
     volumes = _spec(pod, "volumes")
     if not any(volume["name"] == contract.CONTAINER for volume in volumes):
         ours = {"name": contract.CONTAINER, "emptyDir": {}}
         yield from _set(pod, "spec", "volumes", [*volumes, ours])
 
 
-def _init_containers(pod: Json, container: Json, stamp: str) -> list[Json]:
-    """The pod's init containers with the sidecar among them."""
+def _injected(pod: Json, stamp: str) -> list[Json]:
+    """The init containers, if an earlier pass put the sidecar among them under this stamp."""
     present = _spec(pod, "initContainers")
     if _metadata(pod, "annotations").get(contract.INJECTED_ANNOTATION) == stamp and any(
         c["name"] == contract.CONTAINER for c in present
     ):
         return [_without_token(c) if c["name"] == contract.CONTAINER else c for c in present]
-    return [container, *(c for c in present if c["name"] != contract.CONTAINER)]
+    return []
+
+
+def _with(pod: Json, sidecar: Json) -> list[Json]:
+    """The init containers with the sidecar in front, in place of an earlier one."""
+    present = _spec(pod, "initContainers")
+    return [sidecar, *(c for c in present if c["name"] != contract.CONTAINER)]
 
 
 def _set(pod: Json, parent: str, member: str, value: Any) -> Iterator[Json]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from wsroute_api import quantities
-from wsroute_api.contract import GROUP, INJECTED_ANNOTATION
+from wsroute_api.contract import BOOTSTRAP_ANNOTATION, GROUP, INJECTED_ANNOTATION
 
 LOG_LEVEL: Final = f"{GROUP}/log-level"
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
@@ -42,7 +42,8 @@ class Tuning:
 def read(annotations: Mapping[str, str]) -> Tuning:
     """The tuning in a pod's annotations; ValueError, with a text for its author, at a mistake."""
     ours = {name: value for name, value in annotations.items() if name.startswith(f"{GROUP}/")}
-    ours.pop(INJECTED_ANNOTATION, None)
+    for annotation in (INJECTED_ANNOTATION, BOOTSTRAP_ANNOTATION):
+        ours.pop(annotation, None)
     tuning = Tuning(log_level=_log_level(ours.pop(LOG_LEVEL, None)))
     for name, value in ours.items():
         if name not in _RESOURCES:

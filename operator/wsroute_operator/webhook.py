@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import secrets
 import ssl
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -33,6 +35,8 @@ _MAX_BYTES: Final = 4 * 1024 * 1024
 
 Keys = Callable[[], Sequence[str]]
 """Gives the public keys that sidecars trust now, as texts."""
+Sign = Callable[[Json, str, str], str | None]
+"""Gives the first snapshot for a pod, by its namespace and the nonce of its admission."""
 
 
 class _Request(msgspec.Struct):
@@ -47,10 +51,10 @@ class _Review(msgspec.Struct):
     request: _Request
 
 
-async def serve(settings: Settings, keys: Keys, api: ApiClient) -> None:
+async def serve(settings: Settings, keys: Keys, sign: Sign, api: ApiClient) -> None:
     """Serve the webhook, and keep its certificates fresh and trusted, until cancelled."""
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    runner = web.AppRunner(application(settings, keys), access_log=None)
+    runner = web.AppRunner(application(settings, keys, sign), access_log=None)
     await runner.setup()
     try:
         address = settings.webhook_listen
@@ -87,7 +91,7 @@ def _load(certificates: Certificates, tls: ssl.SSLContext) -> None:
         tls.load_cert_chain(file.name)
 
 
-def application(settings: Settings, keys: Keys) -> web.Application:
+def application(settings: Settings, keys: Keys, sign: Sign) -> web.Application:
     """The webhook's HTTP side, apart from its certificates."""
     sidecar = Sidecar(
         image=settings.sidecar_image,
@@ -107,18 +111,24 @@ def application(settings: Settings, keys: Keys) -> web.Application:
         trusted = keys()
         if not trusted:  # an open connection may outlive readiness
             return web.Response(status=503, text="there is no signing key yet")
-        return web.json_response(_answer(review.request, sidecar, trusted))
+        return web.json_response(_answer(review.request, sidecar, trusted, sign))
 
     app = web.Application(client_max_size=_MAX_BYTES)
     app.add_routes([web.get("/readyz", ready), web.post("/inject", admit)])
     return app
 
 
-def _answer(request: _Request, sidecar: Sidecar, keys: Sequence[str]) -> Json:
+def _answer(request: _Request, sidecar: Sidecar, keys: Sequence[str], sign: Sign) -> Json:
     """The AdmissionReview that answers `request`."""
     response: Json = {"uid": request.uid, "allowed": True}
     try:
-        operations = inject.patch(request.object, sidecar, keys)
+        operations = inject.patch(
+            request.object,
+            sidecar,
+            keys,
+            nonce=secrets.token_urlsafe(16),
+            sign=partial(sign, request.object, request.namespace),
+        )
     except inject.RefusedError as error:
         log.info("pod_refused", namespace=request.namespace, reason=str(error))
         response |= {"allowed": False, "status": {"code": 422, "message": str(error)}}

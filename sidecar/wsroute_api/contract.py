@@ -26,6 +26,10 @@ SNAPSHOT_FILE: Final = f"{RUN_DIRECTORY}/snapshot.jws"
 
 INJECT_LABEL: Final = f"{GROUP}/inject"
 INJECTED_ANNOTATION: Final = f"{GROUP}/injected"
+BOOTSTRAP_ANNOTATION: Final = f"{GROUP}/bootstrap"
+"""Holds a pod's first snapshot, signed at its admission."""
+BOOTSTRAP_MAX_BYTES: Final = 32 * 1024
+"""All annotations of a pod share 256 KiB; an environment variable may have 128 KiB."""
 
 SNAPSHOT_PATH: Final = "/v1/snapshot"
 SNAPSHOT_MEDIA_TYPE: Final = "application/jose"
@@ -34,5 +38,7 @@ SNAPSHOT_MAX_BYTES: Final = 4 * 1024 * 1024
 ENV_NAMESPACE: Final = "WSROUTE_NAMESPACE"
 ENV_POD_NAME: Final = "WSROUTE_POD_NAME"
 ENV_POD_UID: Final = "WSROUTE_POD_UID"
+ENV_NONCE: Final = "WSROUTE_NONCE"
+ENV_BOOTSTRAP: Final = "WSROUTE_BOOTSTRAP"
 ENV_PUBLIC_KEYS: Final = "WSROUTE_PUBLIC_KEYS"
 """Comma-separated Ed25519 public keys, each the URL-safe base64 of its 32 bytes (RFC 8037)."""

@@ -3,6 +3,9 @@
 A snapshot is a compact JWS (RFC 7515) with the Ed25519 algorithm (RFC 8037). It is bound to its
 pod by `aud`, ordered by (`epoch`, `seq`) and may be accepted until `exp`; once accepted, it stays
 in use for as long as nothing newer comes. The signature is checked before anything is parsed.
+
+The one that a pod is admitted with cannot name the pod, which has no UID yet. Its `aud` is the
+`admission` that the pod's environment names, and its version comes `BEFORE_ALL` that are pushed.
 """
 
 from __future__ import annotations
@@ -22,12 +25,14 @@ from wsroute_api.types import Table
 
 _HEADER: Final = base64.urlsafe_b64encode(b'{"alg":"EdDSA","typ":"wsroute+jws"}').rstrip(b"=")
 
+BEFORE_ALL: Final = (-1, 0)
+
 
 class Claims(msgspec.Struct, frozen=True):
     """What a snapshot says of itself; times are seconds since the epoch."""
 
     aud: str
-    """UID of the pod that it is for."""
+    """UID of the pod that it is for, or its `admission`."""
     epoch: int
     """How often the leader has changed."""
     seq: int
@@ -47,6 +52,11 @@ class Claims(msgspec.Struct, frozen=True):
 
 class UntrustedError(Exception):
     """The bytes are no snapshot that was signed with a known key."""
+
+
+def admission(nonce: str) -> str:
+    """What stands for a pod's UID at its admission."""
+    return f"admission/{nonce}"
 
 
 def encode_table(table: Table) -> bytes:

@@ -3,6 +3,9 @@
 Order of the checks: size, rate, signature, deadline, audience, version, tenant, content. Answers:
 200 with what is in use, 403 untrusted, 409 older, 413 too large, 421 another pod's, 422 signed but
 not to be served (the text says which route, where and why), 429 too many.
+
+Before the first push a sidecar serves what it kept, and where it kept nothing what its pod was
+admitted with. That is signed, too; anything that is pushed is newer.
 """
 
 from __future__ import annotations
@@ -43,6 +46,7 @@ class Snapshots:
     def __init__(self, settings: Settings, serving: Serving) -> None:
         self._keys: Final = [snapshot.public_key(text) for text in settings.public_keys]
         self._settings: Final = settings
+        self._admission: Final = snapshot.admission(settings.nonce)
         self._serving: Final = serving
         self._one_by_one: Final = asyncio.Lock()
         self.current: Claims | None = None
@@ -50,9 +54,8 @@ class Snapshots:
     async def accept(self, token: bytes, now: float) -> Claims:
         """Serve the table in `token`, unless it is in use already; Rejected says why not."""
         async with self._one_by_one:
-            claims = self._verified(token)
-            if claims.exp < now:
-                raise Rejected(403, "the snapshot's deadline for acceptance has passed")
+            claims = self._verified(token, self._settings.pod_uid)
+            _in_time(claims, now)
             current = self.current
             if current is not None and claims.version <= current.version:
                 if claims.digest == current.digest:
@@ -65,27 +68,38 @@ class Snapshots:
             _keep(self._settings.state, token)
             return claims
 
-    def restore(self) -> None:
-        """Serve the snapshot that was kept, if it is a good one, however old."""
+    def restore(self, now: float) -> None:
+        """Serve the snapshot that was kept, however old, or else the one of the admission."""
         try:
-            token = self._settings.state.read_bytes()
+            kept = self._settings.state.read_bytes()
         except OSError:
+            kept = b""
+        if kept and self._begin(kept, "kept snapshot", self._settings.pod_uid, self._admission):
             return
+        given = self._settings.nonce and self._settings.bootstrap
+        if given and self._begin(given, "bootstrap snapshot", self._admission, now=now):
+            _keep(self._settings.state, given)
+
+    def _begin(self, token: bytes, what: str, *audiences: str, now: float | None = None) -> bool:
+        """Serve the table in `token` if it is a good one, and was in time at `now`."""
         try:
-            claims = self._verified(token)
+            claims = self._verified(token, *audiences)
+            if now is not None:
+                _in_time(claims, now)
             compiled = self._compile(claims)
         except Rejected as error:
-            log.warning("kept_snapshot_refused", why=str(error))
-            return
-        self._serving.swap(compiled, "kept snapshot")
+            log.warning("snapshot_refused", what=what, why=str(error))
+            return False
+        self._serving.swap(compiled, what)
         self.current = claims
+        return True
 
-    def _verified(self, token: bytes) -> Claims:
+    def _verified(self, token: bytes, *audiences: str) -> Claims:
         try:
             claims = snapshot.verify(token, self._keys)
         except UntrustedError as error:
             raise Rejected(403, f"the snapshot is not trusted: {error}") from error
-        if claims.aud != self._settings.pod_uid:
+        if claims.aud not in audiences:
             raise Rejected(421, "the snapshot is for another pod")
         return claims
 
@@ -100,6 +114,11 @@ class Snapshots:
             raise Rejected(422, f"this sidecar does not know it: {error}") from error
         except Unprogrammable as error:
             raise Rejected(422, str(error)) from error
+
+
+def _in_time(claims: Claims, now: float) -> None:
+    if claims.exp < now:
+        raise Rejected(403, "the snapshot's deadline for acceptance has passed")
 
 
 def _keep(path: Path, token: bytes) -> None:

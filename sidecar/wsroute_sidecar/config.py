@@ -38,6 +38,8 @@ class Settings:
     namespace: str = "default"
     pod_uid: str = ""
     public_keys: tuple[str, ...] = ()
+    nonce: str = ""
+    bootstrap: bytes = b""
 
 
 def _networks(text: str) -> tuple[Network, ...]:
@@ -75,6 +77,8 @@ _IDENTITY: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "namespace": (contract.ENV_NAMESPACE, str),
     "pod_uid": (contract.ENV_POD_UID, str),
     "public_keys": (contract.ENV_PUBLIC_KEYS, _words),
+    "nonce": (contract.ENV_NONCE, str),
+    "bootstrap": (contract.ENV_BOOTSTRAP, str.encode),
 }
 
 

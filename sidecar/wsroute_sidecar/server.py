@@ -7,6 +7,7 @@ import contextlib
 import os
 import resource
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -123,7 +124,7 @@ async def _routes(settings: Settings, serving: Serving) -> AsyncIterator[None]:
     """Where routes come from: the file of standalone mode, or the operator's pushes."""
     if settings.routes is None:
         snapshots = Snapshots(settings, serving)
-        snapshots.restore()
+        snapshots.restore(time.time())
         async with _http(admin.application(snapshots, serving), settings.push, "push"):
             yield
         return

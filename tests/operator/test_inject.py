@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -36,10 +37,24 @@ def pod(metadata: Json | None = None, **spec: Any) -> Json:
     }
 
 
-def injected(given: Json) -> Json:
+def unsigned(_: str) -> str | None:
+    """No first snapshot."""
+    return None
+
+
+def patch(
+    given: Json,
+    nonce: str = "n1",
+    sign: Callable[[str], str | None] = unsigned,
+    keys: Sequence[str] = KEYS,
+) -> list[Json]:
+    return inject.patch(given, SIDECAR, keys, nonce=nonce, sign=sign)
+
+
+def injected(given: Json, nonce: str = "n1", sign: Callable[[str], str | None] = unsigned) -> Json:
     """`given` after its patch, applied as RFC 6902 says: `add` sets a member of an object."""
     result = copy.deepcopy(given)
-    for operation in inject.patch(given, SIDECAR, KEYS):
+    for operation in patch(given, nonce, sign):
         assert operation["op"] == "add"
         _, parent, member = operation["path"].split("/")
         result[parent][member] = operation["value"]
@@ -71,6 +86,7 @@ def test_the_sidecar_learns_who_it_is_and_whom_to_trust() -> None:
         "WSROUTE_NAMESPACE": "metadata.namespace",
         "WSROUTE_POD_NAME": "metadata.name",
         "WSROUTE_POD_UID": "metadata.uid",
+        "WSROUTE_BOOTSTRAP": "metadata.annotations['wsroute.dev/bootstrap']",
     }
     assert env["WSROUTE_PUBLIC_KEYS"]["value"] == "key-one,key-two"
     assert env["WSROUTE_LOG_LEVEL"]["value"] == "info"
@@ -162,7 +178,7 @@ def test_all_else_in_the_pod_stays_as_it_is() -> None:
 )
 def test_a_pod_that_does_not_ask_is_left_alone(labels: Json | None) -> None:
     given = pod({"labels": labels}, hostNetwork=True)
-    assert inject.patch(given, SIDECAR, KEYS) == []
+    assert patch(given) == []
 
 
 @pytest.mark.parametrize(
@@ -233,7 +249,7 @@ def test_a_pod_that_does_not_ask_is_left_alone(labels: Json | None) -> None:
 )
 def test_a_pod_that_could_not_work_is_refused_with_what_to_do(given: Json, message: str) -> None:
     with pytest.raises(inject.RefusedError) as refusal:
-        inject.patch(given, SIDECAR, KEYS)
+        patch(given)
     assert str(refusal.value) == message
 
 
@@ -250,11 +266,11 @@ def test_a_port_beside_the_sidecars_is_no_clash(port: Json) -> None:
 
 
 def test_a_second_pass_finds_nothing_to_do() -> None:
-    assert inject.patch(injected(pod()), SIDECAR, KEYS) == []
+    assert patch(injected(pod())) == []
 
 
 def test_the_order_of_keys_makes_no_difference() -> None:
-    assert inject.patch(injected(pod()), SIDECAR, KEYS[::-1]) == []
+    assert patch(injected(pod()), keys=KEYS[::-1]) == []
 
 
 def test_a_second_pass_keeps_what_others_changed_but_for_the_token() -> None:
@@ -270,7 +286,7 @@ def test_a_second_pass_keeps_what_others_changed_but_for_the_token() -> None:
     result = injected(between)
     assert sidecar_of(result) == expected
     assert result["spec"]["initContainers"][0]["name"] == "first-of-another-webhook"
-    assert inject.patch(result, SIDECAR, KEYS) == []
+    assert patch(result) == []
 
 
 @pytest.mark.parametrize(
@@ -305,3 +321,46 @@ def test_a_change_of_the_tuning_is_a_new_injection() -> None:
     given = injected(pod())
     given["metadata"]["annotations"]["wsroute.dev/log-level"] = "debug"
     assert {"name": "WSROUTE_LOG_LEVEL", "value": "debug"} in sidecar_of(injected(given))["env"]
+
+
+def signed(nonce: str) -> str | None:
+    """What stands for a first snapshot."""
+    return f"bound to {nonce}"
+
+
+def first_snapshot(given: Json) -> str | None:
+    found: str | None = given["metadata"]["annotations"].get("wsroute.dev/bootstrap")
+    return found
+
+
+def nonces(given: Json) -> list[str]:
+    return [e["value"] for e in sidecar_of(given)["env"] if e["name"] == "WSROUTE_NONCE"]
+
+
+def test_a_pod_carries_a_first_snapshot_that_is_bound_to_its_sidecar() -> None:
+    result = injected(pod(), "n1", signed)
+    assert (nonces(result), first_snapshot(result)) == (["n1"], "bound to n1")
+
+
+def test_a_second_pass_binds_to_the_nonce_that_the_sidecar_has() -> None:
+    result = injected(injected(pod(), "n1", signed), "n2", signed)
+    assert (nonces(result), first_snapshot(result)) == (["n1"], "bound to n1")
+
+
+def test_a_sidecar_that_is_replaced_has_a_new_nonce() -> None:
+    given = injected(pod(), "n1", signed)
+    given["metadata"]["annotations"]["wsroute.dev/log-level"] = "debug"
+    result = injected(given, "n2", signed)
+    assert (nonces(result), first_snapshot(result)) == (["n2"], "bound to n2")
+
+
+def test_a_snapshot_that_a_pod_brings_along_is_taken_away() -> None:
+    given = pod({"annotations": {"wsroute.dev/bootstrap": "of another pod"}})
+    assert first_snapshot(injected(given)) is None
+
+
+def test_a_sidecar_without_a_nonce_gets_no_snapshot() -> None:
+    given = injected(pod())
+    env = sidecar_of(given)["env"]
+    env[:] = [entry for entry in env if entry["name"] != "WSROUTE_NONCE"]
+    assert first_snapshot(injected(given, "n2", signed)) is None

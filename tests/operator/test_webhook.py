@@ -35,6 +35,10 @@ class Webhook:
         self.port = port
         self.keys = ["key-one"]
 
+    def sign(self, pod: Json, namespace: str, nonce: str) -> str | None:
+        """What stands for a signed snapshot."""
+        return f"for {pod['spec']['containers'][0]['name']} in {namespace} by {nonce}"
+
     def bundle(self) -> str:
         (hook,) = self.api.objects[CONFIGURATION]["webhooks"]
         return base64.b64decode(hook["clientConfig"].get("caBundle", "")).decode()
@@ -100,7 +104,7 @@ async def running(failures: int = 0) -> AsyncIterator[Webhook]:
     async with stand_in() as (api, client):
         api.failures = failures
         hook = Webhook(api, port)
-        serving = asyncio.create_task(webhook.serve(settings, lambda: hook.keys, client))
+        serving = asyncio.create_task(webhook.serve(settings, lambda: hook.keys, hook.sign, client))
         try:
             await hook.becomes_ready()
             yield hook
@@ -119,6 +123,10 @@ async def test_a_pod_is_admitted_with_the_patch_that_injects_it() -> None:
     assert sidecar["image"] == "wsroute/sidecar:1"
     assert {"name": "WSROUTE_PUBLIC_KEYS", "value": "key-one"} in sidecar["env"]
     assert {"name": "wsroute", "emptyDir": {}} in patch["/spec/volumes"]["value"]
+    (nonce,) = (e["value"] for e in sidecar["env"] if e["name"] == "WSROUTE_NONCE")
+    assert len(nonce) == 22
+    first = patch["/metadata/annotations"]["value"]["wsroute.dev/bootstrap"]
+    assert first == f"for chat in {json.loads(REVIEW)['request']['namespace']} by {nonce}"
 
 
 async def test_a_pod_that_cannot_work_is_refused_with_the_reason() -> None:

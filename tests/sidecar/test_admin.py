@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nacl.signing import SigningKey
@@ -28,9 +29,23 @@ NOW = 1000.0
 class Pod:
     """A sidecar's way in for snapshots, with what it keeps in `state`."""
 
-    def __init__(self, state: Path, *, keys: tuple[SigningKey, ...] = (KEY,)) -> None:
+    def __init__(
+        self,
+        state: Path,
+        *,
+        keys: tuple[SigningKey, ...] = (KEY,),
+        bootstrap: bytes = b"",
+        nonce: str = "n1",
+    ) -> None:
         texts = tuple(snapshot.key_text(key.verify_key) for key in keys)
-        settings = Settings(namespace="shop", pod_uid="uid-1", public_keys=texts, state=state)
+        settings = Settings(
+            namespace="shop",
+            pod_uid="uid-1",
+            public_keys=texts,
+            state=state,
+            bootstrap=bootstrap,
+            nonce=nonce,
+        )
         tunnels = Tunnels(lambda: NOW, 10, Metrics())
         self.live = Live()
         self.snapshots = Snapshots(settings, Serving(self.live, Drainer(tunnels)))
@@ -154,7 +169,7 @@ def test_the_last_good_snapshot_outlives_the_process_and_its_own_deadline(tmp_pa
     state = tmp_path / "snapshot.jws"
     Pod(state).push(token(table(1), epoch=3, seq=7))
     again = Pod(state)
-    again.snapshots.restore()
+    again.snapshots.restore(NOW)
     assert again.ports() == [1]
     with pytest.raises(Rejected) as refused:
         again.push(token(table(2), epoch=3, seq=6), now=5000.0)
@@ -176,13 +191,13 @@ def test_a_kept_snapshot_that_is_not_good_is_as_none(tmp_path: Path, kept: bytes
     state = tmp_path / "snapshot.jws"
     state.write_bytes(kept)
     pod = Pod(state)
-    pod.snapshots.restore()
+    pod.snapshots.restore(NOW)
     assert pod.live.table is None
     assert pod.push(token(table(1))) == (1, 1)
 
 
 def test_nothing_kept_is_nothing_served(pod: Pod) -> None:
-    pod.snapshots.restore()
+    pod.snapshots.restore(NOW)
     assert pod.live.table is None
 
 
@@ -190,3 +205,65 @@ def test_a_snapshot_is_served_even_where_it_cannot_be_kept(tmp_path: Path) -> No
     pod = Pod(tmp_path / "not" / "there" / "snapshot.jws")
     pod.push(token(table(1)))
     assert pod.ports() == [1]
+
+
+def first(content: Table, *, aud: str = "admission/n1", **about: Any) -> bytes:
+    """A snapshot as a pod is admitted with."""
+    return token(content, aud=aud, epoch=-1, seq=0, **about)
+
+
+def test_without_a_kept_snapshot_the_one_of_the_admission_is_served_until_the_first_push(
+    tmp_path: Path,
+) -> None:
+    pod = Pod(tmp_path / "s", bootstrap=first(table(1)))
+    pod.snapshots.restore(NOW)
+    assert pod.ports() == [1]
+    assert pod.push(token(table(2), epoch=0, seq=1)) == (0, 1)
+    assert pod.ports() == [2]
+
+
+def test_what_was_pushed_once_is_kept_and_goes_before_the_admission(tmp_path: Path) -> None:
+    Pod(tmp_path / "s").push(token(table(2), epoch=0))
+    again = Pod(tmp_path / "s", bootstrap=first(table(1)))
+    again.snapshots.restore(NOW)
+    assert again.ports() == [2]
+
+
+def test_the_snapshot_of_the_admission_once_served_outlives_its_deadline(tmp_path: Path) -> None:
+    given = first(table(1))
+    Pod(tmp_path / "s", bootstrap=given).snapshots.restore(NOW)
+    again = Pod(tmp_path / "s", bootstrap=given)
+    again.snapshots.restore(NOW + 9999)
+    assert again.ports() == [1]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param(first(table(1), aud="admission/n2"), id="of another admission"),
+        pytest.param(first(table(1), aud="uid-1"), id="that was pushed once"),
+        pytest.param(first(table(1), key=OTHER), id="signed by another"),
+        pytest.param(first(table(1), exp=999), id="too late"),
+        pytest.param(first(table(1, namespace="evil")), id="of another namespace"),
+        pytest.param(b"nonsense", id="nonsense"),
+    ],
+)
+def test_a_snapshot_of_the_admission_that_is_not_this_pods_is_as_none(
+    tmp_path: Path, given: bytes
+) -> None:
+    pod = Pod(tmp_path / "s", bootstrap=given)
+    pod.snapshots.restore(NOW)
+    assert pod.live.table is None
+    assert not (tmp_path / "s").exists()
+
+
+def test_without_a_nonce_no_snapshot_of_an_admission_is_taken(tmp_path: Path) -> None:
+    pod = Pod(tmp_path / "s", bootstrap=first(table(1), aud="admission/"), nonce="")
+    pod.snapshots.restore(NOW)
+    assert pod.live.table is None
+
+
+def test_a_snapshot_of_an_admission_cannot_be_pushed(pod: Pod) -> None:
+    with pytest.raises(Rejected) as refused:
+        pod.push(first(table(1)))
+    assert refused.value.status == 421
