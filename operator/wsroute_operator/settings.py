@@ -24,13 +24,6 @@ _POD_VARIABLES: Final = {"namespace": "POD_NAMESPACE", "identity": "POD_NAME"}
 """Settings that the downward API gives under names of its own."""
 
 
-def _listener(text: str) -> Address:
-    address = Address.parse(text)
-    if not address.host:
-        raise ValueError(f"{text!r} has no host: 0.0.0.0 stands for every address")
-    return address
-
-
 def _one_of(*allowed: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in allowed:
@@ -78,10 +71,7 @@ class Settings:
         90.0, _days, "DAYS", "age at which a newer key is made; 0 leaves the Secret to others"
     )
     listen: Address = _setting(
-        Address("0.0.0.0", 8080),  # noqa: S104 - a pod's own address
-        _listener,
-        "HOST:PORT",
-        "health and metrics",
+        Address("", 8080), Address.parse, "[HOST]:PORT", "health and metrics"
     )
     relist_seconds: float = _setting(
         300.0, _positive, "SECONDS", "time between two comparisons with what the API server lists"
@@ -100,10 +90,7 @@ class Settings:
         Resources(), Resources.parse, "JSON", "the sidecars' requests and limits"
     )
     webhook_listen: Address = _setting(
-        Address("0.0.0.0", 9443),  # noqa: S104 - a pod's own address
-        _listener,
-        "HOST:PORT",
-        "the injecting webhook, over TLS",
+        Address("", 9443), Address.parse, "[HOST]:PORT", "the injecting webhook, over TLS"
     )
     webhook_service: str = _setting(
         "wsroute-webhook", str, "NAME", "the Service through which API servers call the webhook"

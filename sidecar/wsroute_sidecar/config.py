@@ -21,9 +21,9 @@ class Settings:
     """All that the sidecar can be told at its start."""
 
     routes: Path | None = None
-    listen: Address = Address("0.0.0.0", contract.DATA_PORT)  # noqa: S104 - a pod's own address
-    push: Address = Address("0.0.0.0", contract.PUSH_PORT)  # noqa: S104
-    metrics: Address = Address("0.0.0.0", contract.HEALTH_PORT)  # noqa: S104
+    listen: Address = Address("", contract.DATA_PORT)
+    push: Address = Address("", contract.PUSH_PORT)
+    metrics: Address = Address("", contract.HEALTH_PORT)
     control: Path = Path(contract.CONTROL_SOCKET)
     state: Path = Path(contract.SNAPSHOT_FILE)
     backend_host: str = "127.0.0.1"

@@ -25,11 +25,15 @@ def test_values_have_their_types() -> None:
     assert settings.relist_seconds == 7.5
 
 
+def test_by_default_it_listens_on_every_address_of_both_families() -> None:
+    assert Settings().listen == parse(["--listen=:8080"], {}).listen == Address("", 8080)
+    assert Settings().webhook_listen == Address("", 9443)
+
+
 @pytest.mark.parametrize(
     "flag",
     [
         "--listen=8080",
-        "--listen=:8080",
         "--listen=x:65536",
         "--relist-seconds=0",
         "--relist-seconds=nan",
