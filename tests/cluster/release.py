@@ -11,9 +11,16 @@ from .kube import helm, kubectl
 
 NAMESPACE: Final = "wsroute-system"
 
-_CHART: Final = Path(__file__).parents[2] / "charts" / "wsroute"
+_RELEASE: Final = "wsroute"
+_CHART: Final = str(Path(__file__).parents[2] / "charts" / "wsroute")
 _PLACE: Final = f"--namespace={NAMESPACE}"
 _OPERATOR: Final = ("deployment/wsroute-operator", _PLACE)
+_VALUES: Final = (
+    *(f"image.{part}.repository=wsroute/{part}" for part in ("sidecar", "operator")),
+    *(f"image.{part}.tag=dev" for part in ("sidecar", "operator")),
+    "image.pullPolicy=Never",
+    "crds.keep=false",
+)
 
 
 @contextmanager
@@ -21,23 +28,40 @@ def installed() -> Iterator[None]:
     """A release with the chart's own values, but the images of this checkout.
 
     What an earlier one left is removed first, and at the end everything goes, the CRD and the
-    operator's Secrets and Lease among it.
+    operator's signing keys among it.
     """
-    images = [
-        f"image.{part}.{key}={value}"
-        for part in ("sidecar", "operator")
-        for key, value in (("repository", f"wsroute/{part}"), ("tag", "dev"))
-    ]
-    values = (*images, "image.pullPolicy=Never", "crds.keep=false")
-    settings = [f"--set={value}" for value in values]
     _remove()
-    helm("install", "wsroute", str(_CHART), _PLACE, "--create-namespace", "--wait", *settings)
+    install()
     yield
     _remove()
 
 
+def install() -> None:
+    """Install the release, and wait until it is ready."""
+    helm("install", _RELEASE, _CHART, _PLACE, "--create-namespace", "--wait", *_settings())
+
+
+def upgrade(*values: str) -> None:
+    """Upgrade it to the same chart with more values, each PATH=VALUE."""
+    helm("upgrade", _RELEASE, _CHART, _PLACE, "--wait", *_settings(*values))
+
+
+def rollback() -> None:
+    """Go back to the revision before."""
+    helm("rollback", _RELEASE, _PLACE, "--wait")
+
+
+def uninstall() -> None:
+    """Uninstall it, if it is there."""
+    helm("uninstall", _RELEASE, _PLACE, "--ignore-not-found", "--wait")
+
+
+def _settings(*values: str) -> list[str]:
+    return [f"--set={value}" for value in (*_VALUES, *values)]
+
+
 def _remove() -> None:
-    helm("uninstall", "wsroute", _PLACE, "--ignore-not-found", "--wait")
+    uninstall()
     kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
 
 

@@ -50,8 +50,11 @@ def _refusal(namespace: str, **spec: Any) -> str:
     return str(refused.value)
 
 
-def test_helm_finds_the_webhook_in_order(installed: str) -> None:
-    assert "Phase:          Succeeded" in helm("test", "wsroute", f"--namespace={installed}")
+def test_helm_finds_the_webhook_in_order_and_leaves_no_pod_behind(installed: str) -> None:
+    place = f"--namespace={installed}"
+    assert "Phase:          Succeeded" in helm("test", "wsroute", place)
+    test = "--selector=app.kubernetes.io/component=test"
+    assert kubectl("get", "pods", place, test, "--output=name") == ""
 
 
 def test_an_injected_pod_becomes_ready_in_a_restricted_namespace(namespace: str) -> None:
