@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from wsroute_kubectl import terminal
@@ -14,6 +15,9 @@ from wsroute_kubectl.pods import Pod
 
 _AT_ONCE: Final = 16
 """Each is a kubectl process and a connection to the API server."""
+_NAMED: Final = 3
+"""How many pods with the same failure are named before they are only counted."""
+_FORBIDDEN: Final = "you may not ask sidecars there: have a role with create on pods/exec"
 
 
 @dataclass(frozen=True)
@@ -27,10 +31,17 @@ class Answer:
 
 def ask(kubectl: Kubectl, pods: Sequence[Pod], *command: str) -> list[Answer]:
     """The answer of each pod, in their order, to a command that prints JSON."""
-    if len(pods) > 1:
-        terminal.progress(f"asking {len(pods)} pods ...")
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return list(pool.map(lambda pod: _ask(kubectl, pod, command), pods))
+        asked = [pool.submit(_ask, kubectl, pod, command) for pod in pods]
+        answered = as_completed(asked)
+        try:
+            for number in range(len(pods)):
+                terminal.progress(f"{number} of {len(pods)} pods have answered ...")
+                next(answered)
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return _explained(kubectl, [done.result() for done in asked])
 
 
 def _ask(kubectl: Kubectl, pod: Pod, command: Sequence[str]) -> Answer:
@@ -45,6 +56,23 @@ def _ask(kubectl: Kubectl, pod: Pod, command: Sequence[str]) -> Answer:
         return Answer(pod, failure="its sidecar's answer is not JSON: is it of another version?")
 
 
-def failures(answers: Sequence[Answer]) -> list[str]:
-    """A line for each pod that could not be asked."""
-    return [f"{a.pod.namespace} {a.pod.key}: {a.failure}" for a in answers if a.failure]
+def _explained(kubectl: Kubectl, answers: Sequence[Answer]) -> list[Answer]:
+    """`answers` where a right that the user lacks stands for what kubectl said of each pod."""
+    asked = [answer for answer in answers if not answer.pod.obstacle]
+    silent = {a.pod.namespace for a in asked} - {a.pod.namespace for a in asked if not a.failure}
+    closed = {namespace for namespace in silent if not kubectl.may_ask(namespace)}
+    return [
+        replace(a, failure=a.pod.obstacle or _FORBIDDEN) if a.pod.namespace in closed else a
+        for a in answers
+    ]
+
+
+def failures(answers: Sequence[Answer]) -> Iterator[str]:
+    """A line for the pods of a namespace that could not be asked for the same reason."""
+    alike: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for answer in answers:
+        if answer.failure:
+            alike[answer.pod.namespace, answer.failure].append(answer.pod.key)
+    for (namespace, failure), keys in alike.items():
+        more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
+        yield f"{namespace} {', '.join(keys[:_NAMED])}{more}: {failure}"

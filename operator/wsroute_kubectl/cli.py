@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -25,27 +27,42 @@ _COMMANDS: Final[Mapping[str, Command]] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit status is 0, or 1 with a line for each thing that was wrong."""
+    words = sys.argv[1:] if argv is None else argv
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as other programs: `... | head` is no mistake
     top = parser()
-    flags = vars(top.parse_args(argv))
-    kubectl = Kubectl(*(flags.get(name) for name in ("context", "kubeconfig", "namespace")))
+    if words[:1] == ["__complete"]:
+        return completion.complete(top, words[1:])
+    flags = vars(top.parse_args(words))
+    if flags["command"] == "completion":
+        return completion.script(flags["shell"])
+    kubectl = Kubectl(*(flags[name] for name in ("context", "kubeconfig", "namespace")))
     try:
-        if flags["command"] == "completion":
-            return completion.script(flags["shell"])
-        if flags["command"] == "__complete":
-            return completion.complete(top, flags["words"])
+        terminal.progress("asking the API server ...")
         return _COMMANDS[flags["command"]](kubectl, flags)
     except (KubectlError, ValueError, OSError) as error:
         return terminal.complain([str(error)])
     except KeyboardInterrupt:
         return _INTERRUPTED
+    finally:
+        terminal.erase()
+
+
+def complete() -> int:
+    """The command that kubectl (1.26 and later) runs to complete `kubectl wsroute`."""
+    status = completion.complete(parser(), sys.argv[1:])
+    print(completion.NO_FILES)
+    return status
 
 
 def parser() -> argparse.ArgumentParser:
     """All commands and their flags."""
     top = argparse.ArgumentParser(
-        prog="kubectl wsroute", description="WebSocket routes, and the tunnels that they carry."
+        prog="kubectl wsroute",
+        description="WebSocket routes, and the tunnels that they carry.",
+        parents=[_place(None)],
     )
-    place = _place()
+    # Suppressed, or what stands before the command would be forgotten after it.
+    place = _place(argparse.SUPPRESS)
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     listed = commands.add_parser("connections", parents=[place], help="list live tunnels")
@@ -79,14 +96,12 @@ def parser() -> argparse.ArgumentParser:
 
     scripts = commands.add_parser("completion", help="print a script that completes commands")
     scripts.add_argument("shell", choices=completion.SHELLS)
-    hidden = commands.add_parser("__complete")
-    hidden.add_argument("words", nargs=argparse.REMAINDER)
     return top
 
 
-def _place() -> argparse.ArgumentParser:
+def _place(default: str | None) -> argparse.ArgumentParser:
     """The flags that kubectl's own commands have, passed through to it."""
-    place = argparse.ArgumentParser(add_help=False)
+    place = argparse.ArgumentParser(add_help=False, argument_default=default)
     place.add_argument("-n", "--namespace", help="namespace; default: the context's")
     place.add_argument("--context", help="context of the kubeconfig")
     place.add_argument("--kubeconfig", metavar="FILE", help="kubeconfig to use")

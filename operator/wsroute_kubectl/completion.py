@@ -1,8 +1,7 @@
 """Completion of commands, flags and names, for kubectl and for shells.
 
-kubectl (1.26 and later) asks an executable `kubectl_complete-wsroute` on the PATH, whatever the
-shell is: `kubectl wsroute completion kubectl` prints it. The scripts for shells complete the
-command under its own name, kubectl-wsroute. All of them call the hidden command `__complete`.
+kubectl (1.26 and later) asks the command `kubectl_complete-wsroute`, whatever the shell is. The
+scripts complete the command under its own name, kubectl-wsroute, by its hidden `__complete`.
 """
 
 from __future__ import annotations
@@ -12,17 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
-from wsroute_api import contract
-from wsroute_kubectl import terminal
+from wsroute_api import contract, log
 from wsroute_kubectl.kubectl import Kubectl, KubectlError
 
-# ":4" is cobra's word for: complete no file names.
+NO_FILES: Final = ":4"
+"""Cobra's word, which kubectl understands, for: complete no file names."""
+
 _SCRIPTS: Final[Mapping[str, str]] = {
-    "kubectl": """\
-#!/bin/sh
-kubectl-wsroute __complete "$@"
-echo :4
-""",
     "bash": """\
 _kubectl_wsroute() {
     local words=("${COMP_WORDS[@]:1:COMP_CWORD}")
@@ -73,32 +68,30 @@ def complete(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     """Print what may stand for the last of `words`, a line each; errors complete nothing."""
     with suppress(KubectlError):
         for candidate in _candidates(parser, words):
-            if candidate.startswith(words[-1]):
-                terminal.show(candidate)
+            if candidate.startswith(words[-1] if words else ""):
+                print(log.escaped(candidate))
     return 0
 
 
 def _candidates(parser: argparse.ArgumentParser, words: Sequence[str]) -> Iterator[str]:
     commands = _commands(parser)
-    if len(words) < 2:
-        yield from (name for name in commands if not name.startswith("_"))
-        return
-    command, before, last = words[0], words[-2], words[-1]
-    if command not in commands:
-        return
-    flags = commands[command]._option_string_actions  # argparse has no public list of them
-    flag = flags.get(before)
-    if before in _VALUES:
-        yield from _names(_kubectl(words), _VALUES[before])
+    *before, last = words or [""]
+    command = next((word for word in before if word in commands), "")
+    flags = commands.get(command, parser)._option_string_actions  # argparse has no public list
+    flag = flags.get(before[-1]) if before else None
+    if flag is not None and before[-1] in _VALUES:
+        yield from _names(_kubectl(before[:-1]), _VALUES[before[-1]])
     elif flag is not None and flag.nargs != 0:
         yield from map(str, flag.choices or ())
     elif last.startswith("-"):
         yield from flags
+    elif not command:
+        yield from commands
     elif command == "completion":
         yield from SHELLS
     else:
         for kind in _POSITIONALS.get(command, ()):
-            yield from _names(_kubectl(words), kind)
+            yield from _names(_kubectl(before), kind)
 
 
 def _commands(parser: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
@@ -107,12 +100,11 @@ def _commands(parser: argparse.ArgumentParser) -> Mapping[str, argparse.Argument
     return dict(action.choices)
 
 
-def _kubectl(words: Sequence[str]) -> Kubectl:
+def _kubectl(typed: Sequence[str]) -> Kubectl:
     """With the flags that were typed so far."""
     place = argparse.ArgumentParser(add_help=False, exit_on_error=False)
     for flags in (("-n", "--namespace"), ("--context",), ("--kubeconfig",)):
         place.add_argument(*flags)
-    typed = words[:-2] if words[-2] in _VALUES else words[:-1]
     with suppress(argparse.ArgumentError):
         known, _ = place.parse_known_args(typed)
         return Kubectl(known.context, known.kubeconfig, known.namespace)

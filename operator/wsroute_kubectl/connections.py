@@ -12,15 +12,19 @@ from typing import Any, Final
 from wsroute_api import listing
 from wsroute_kubectl import terminal
 from wsroute_kubectl.asking import Answer, ask, failures
-from wsroute_kubectl.kubectl import Kubectl, KubectlError
-from wsroute_kubectl.pods import choose
+from wsroute_kubectl.kubectl import LIMIT, Kubectl, KubectlError
+from wsroute_kubectl.pods import UNLABELLED, UNSELECTED, Chosen, Pod, choose, get_pod
 
 _PERIOD: Final = 2.0
 """Seconds between two looks of one who watches."""
 
+_KNOWN: Final[Mapping[str, listing.Column]] = {column[0]: column for column in listing.COLUMNS}
 _NAMESPACE: Final = ("NAMESPACE", lambda c: c["namespace"])
 _POD: Final = ("POD", lambda c: c["pod"])
+# A route is of its pods' namespace, so its name says it all.
+_ROUTE: Final = ("ROUTE", lambda c: c["route"].rpartition("/")[2])
 _WIDE: Final[Sequence[listing.Column]] = (
+    *(_KNOWN[name] for name in ("RULE", "MESSAGES", "RTT")),
     ("BACKEND-RTT", lambda c: listing.latency(c["backendRtt"])),
     ("PORT", lambda c: str(c["port"])),
     ("SUBPROTOCOL", lambda c: c["subprotocol"] or "-"),
@@ -29,25 +33,34 @@ _WIDE: Final[Sequence[listing.Column]] = (
 
 def connections(kubectl: Kubectl, flags: Mapping[str, Any]) -> int:
     """List tunnels, once or until the user has seen enough."""
-    status = _list(kubectl, flags)
+    status = _show(flags, *_look(kubectl, flags))
     with suppress(KeyboardInterrupt):
         while flags["watch"]:
             time.sleep(_PERIOD)
+            seen = _look(kubectl, flags)
             terminal.clear()
-            status = _list(kubectl, flags)
+            status = _show(flags, *seen)
     return status
 
 
-def _list(kubectl: Kubectl, flags: Mapping[str, Any]) -> int:
+def _look(kubectl: Kubectl, flags: Mapping[str, Any]) -> tuple[Chosen, list[Answer]]:
+    """What the pods say that the user means."""
     chosen = choose(kubectl, flags["target"], everywhere=flags["all_namespaces"])
     only = (f"--route={chosen.route}",) if chosen.route else ()
-    answers = ask(kubectl, chosen.pods, "connections", *only, "--output=json")
+    return chosen, ask(kubectl, chosen.pods, "connections", *only, "--output=json")
+
+
+def _show(flags: Mapping[str, Any], chosen: Chosen, answers: Sequence[Answer]) -> int:
     merged = merge(answers)
     if flags["output"] == "json":
         terminal.show(json.dumps(merged, indent=2))
-    else:
-        columns = _columns(wide=flags["output"] == "wide", everywhere=flags["all_namespaces"])
-        terminal.show(listing.table(merged["connections"], columns))
+    elif merged["connections"]:
+        columns = _columns(flags, one_route=chosen.route is not None)
+        terminal.show(listing.table(merged["connections"], columns), fitting=flags["watch"])
+    elif answered := sum(not answer.failure for answer in answers):
+        terminal.note(f"no tunnel is open in {answered} pod{'s' * (answered > 1)}")
+    elif not answers:
+        terminal.note(UNSELECTED if chosen.route else UNLABELLED)
     return terminal.complain(failures(answers))
 
 
@@ -64,12 +77,14 @@ def merge(answers: Sequence[Answer]) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def _columns(*, wide: bool, everywhere: bool) -> list[listing.Column]:
+def _columns(flags: Mapping[str, Any], *, one_route: bool) -> list[listing.Column]:
     return [
-        *([_NAMESPACE] if everywhere else []),
+        *([_NAMESPACE] if flags["all_namespaces"] else []),
         _POD,
-        *listing.COLUMNS,
-        *(_WIDE if wide else []),
+        _KNOWN["ID"],
+        *([] if one_route else [_ROUTE]),
+        *(_KNOWN[name] for name in ("CLIENT", "AGE", "IDLE", "IN", "OUT")),
+        *(_WIDE if flags["output"] == "wide" else []),
     ]
 
 
@@ -80,7 +95,7 @@ def close(kubectl: Kubectl, flags: Mapping[str, Any]) -> int:
         chosen = choose(kubectl, all_of)
         which = [f"--route={chosen.route}"]
     elif all(one) and not all_of:
-        chosen = choose(kubectl, f"pod/{flags['pod'].removeprefix('pod/')}")
+        chosen = Chosen([get_pod(kubectl, flags["pod"])])
         which = ["--", flags["id"]]
     else:
         raise ValueError("close: name a tunnel with ID --pod POD, or all of a route with --route")
@@ -94,21 +109,22 @@ def close(kubectl: Kubectl, flags: Mapping[str, Any]) -> int:
 
 def drain(kubectl: Kubectl, flags: Mapping[str, Any]) -> int:
     """Drain one pod's sidecar; with --wait, until no tunnel is left."""
-    pod = flags["pod"].removeprefix("pod/")
-    if not flags["wait"]:
-        terminal.show(kubectl.ask(pod, "drain").rstrip())
-        return 0
+    pod = get_pod(kubectl, flags["pod"])
+    if pod.obstacle:
+        raise ValueError(f"{pod.namespace} {pod.key} {pod.obstacle}")
+    order = ("drain", *(["--wait"] if flags["wait"] else []))
+    limit = None if flags["wait"] else LIMIT
     with ThreadPoolExecutor(1) as pool:
-        drained = pool.submit(kubectl.ask, pod, "drain", "--wait", limit=None)
+        drained = pool.submit(kubectl.ask, pod.name, *order, limit=limit)
         while not wait([drained], timeout=_PERIOD).done:
-            terminal.progress(f"pod/{pod}: {_open(kubectl, pod)}")
+            terminal.progress(f"{pod.key}: {_open(kubectl, pod)}")
     terminal.show(drained.result().rstrip())
     return 0
 
 
-def _open(kubectl: Kubectl, pod: str) -> str:
+def _open(kubectl: Kubectl, pod: Pod) -> str:
     try:
-        listed = json.loads(kubectl.ask(pod, "connections", "--output=json"))
+        listed = json.loads(kubectl.ask(pod.name, "connections", "--output=json"))
     except KubectlError as error:
         return str(error)
     return f"{len(listed['connections'])} tunnels are open"

@@ -14,6 +14,8 @@ LIMIT: Final = 30.0
 """Seconds for one answer."""
 
 _SIDECAR: Final = "wsroute-sidecar"
+_NO: Final = "no"
+"""What `kubectl auth can-i` says, with a status of 1, of a right that the user lacks."""
 
 
 class KubectlError(Exception):
@@ -45,6 +47,15 @@ class Kubectl:
         where = ("exec", *place, pod, f"--container={contract.CONTAINER}")
         return self._run(*where, "--", _SIDECAR, *command, limit=limit)
 
+    def may_ask(self, namespace: str | None) -> bool:
+        """Whether the user has the right that `ask` needs, as far as the API server tells."""
+        right = ("can-i", "create", "pods", "--subresource=exec")
+        try:
+            self._run("auth", *right, *self._place(namespace))
+        except KubectlError as error:
+            return str(error) != _NO
+        return True
+
     def _place(self, namespace: str | None) -> list[str]:
         chosen = namespace or self.namespace
         return [f"--namespace={chosen}"] if chosen else []
@@ -67,11 +78,17 @@ class Kubectl:
                 timeout=limit,
             )
         except FileNotFoundError as error:
-            raise KubectlError("kubectl is not on the PATH") from error
+            raise KubectlError(
+                "kubectl is not on the PATH: install it, or add its folder"
+            ) from error
         except subprocess.TimeoutExpired as error:
-            raise KubectlError(f"no answer within {limit:.0f} s") from error
+            raise KubectlError(
+                f"kubectl {verb} has not answered within {limit:.0f} s: try again, or see whether "
+                "the cluster can be reached"
+            ) from error
         if done.returncode:
-            raise KubectlError(last_words(done.stderr) or f"kubectl: status {done.returncode}")
+            said = last_words(done.stderr) or last_words(done.stdout)
+            raise KubectlError(said or f"kubectl: status {done.returncode}")
         return done.stdout
 
 

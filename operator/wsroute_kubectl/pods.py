@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -13,6 +13,11 @@ from wsroute_api.types import LabelSelector, LabelSelectorRequirement
 from wsroute_kubectl.kubectl import Kubectl
 
 Json = dict[str, Any]
+
+UNLABELLED: Final = (
+    f"no pod that runs here has the label {contract.INJECT_LABEL}=true: see -n and -A"
+)
+UNSELECTED: Final = "spec.selector selects no pod of the namespace: kubectl get pods --show-labels"
 
 
 class Pod(msgspec.Struct, frozen=True):
@@ -46,10 +51,18 @@ def choose(kubectl: Kubectl, target: str | None, *, everywhere: bool = False) ->
     if everywhere:
         raise ValueError(f"{target} is in one namespace: leave -A out, or name it with -n")
     if target.startswith("pod/"):
-        return Chosen(read({"items": [kubectl.get("pod", target.removeprefix("pod/"))]}))
+        return Chosen([get_pod(kubectl, target)])
     route = get_route(kubectl, target)
     metadata = route["metadata"]
     return Chosen(selected(kubectl, route), f"{metadata['namespace']}/{metadata['name']}")
+
+
+def get_pod(kubectl: Kubectl, target: str) -> Pod:
+    """The pod of this name, with or without `pod/` before it; ValueError when it has finished."""
+    found = read({"items": [kubectl.get("pod", target.removeprefix("pod/"))]})
+    if not found:
+        raise ValueError(f"{target} has finished: kubectl get pods shows those that run")
+    return found[0]
 
 
 def get_route(kubectl: Kubectl, name: str) -> Json:

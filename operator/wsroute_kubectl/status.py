@@ -7,9 +7,12 @@ from typing import Any
 
 from wsroute_api import listing
 from wsroute_kubectl import terminal
-from wsroute_kubectl.asking import Answer, ask, failures
+from wsroute_kubectl.asking import Answer, ask
 from wsroute_kubectl.kubectl import Kubectl
-from wsroute_kubectl.pods import Json, get_route, selected
+from wsroute_kubectl.pods import UNSELECTED, Json, get_route, selected
+
+_SUMMARY = "Ready"
+"""The condition that repeats what is wrong with one of the others."""
 
 _DEAF = (
     "The operator has not looked at this generation: is it running? "
@@ -22,28 +25,32 @@ def status(kubectl: Kubectl, flags: Mapping[str, Any]) -> int:
     route = get_route(kubectl, flags["target"])
     answers = ask(kubectl, selected(kubectl, route), "routes")
     terminal.show("\n".join(report(route, answers)))
-    return int(bool(failures(answers)))
+    return int(any(answer.failure for answer in answers))
 
 
 def report(route: Json, answers: Sequence[Answer]) -> Iterator[str]:
     """The lines about `route`, whose selected pods gave `answers`."""
     metadata, conditions = route["metadata"], route.get("status", {}).get("conditions", [])
-    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+    ready = any(c["type"] == _SUMMARY and c["status"] == "True" for c in conditions)
     seen = route.get("status", {}).get("observedGeneration") == metadata["generation"]
     word = "ready" if ready and seen else "not ready"
     key = f"{metadata['namespace']}/{metadata['name']}"
     yield f"{key}, generation {metadata['generation']}: {word}"
     yield from ([] if seen else [_DEAF])
     yield ""
-    rows = [(c["type"], c["status"], c["reason"], c["message"]) for c in conditions]
+    parts = [c for c in conditions if c["type"] != _SUMMARY]
+    rows = [(c["type"], c["status"], c["reason"], c["message"]) for c in parts]
     if rows:
-        yield listing.aligned([("CONDITION", "STATUS", "REASON", "MESSAGE"), *rows])
+        yield _table("CONDITION STATUS REASON MESSAGE", rows)
         yield ""
     if answers:
-        lines = [(a.pod.name, *_held(route, a)) for a in answers]
-        yield listing.aligned([("POD", "GENERATION", "STATE"), *lines])
+        yield _table("POD GENERATION STATE", [(a.pod.name, *_held(route, a)) for a in answers])
     else:
-        yield "spec.selector selects no pod of the namespace: kubectl get pods --show-labels"
+        yield UNSELECTED
+
+
+def _table(head: str, rows: Sequence[Sequence[str]]) -> str:
+    return listing.aligned(terminal.wrapped([head.split(), *rows]))
 
 
 def _held(route: Json, answer: Answer) -> tuple[str, str]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import termios
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,9 +57,9 @@ class StandIn:
         """Calls with `words` print `said`: a text, or else as JSON."""
         self._add(words, 0, said if isinstance(said, str) else json.dumps(said), "")
 
-    def fail(self, words: str, errors: str) -> None:
-        """Calls with `words` fail."""
-        self._add(words, 1, "", errors)
+    def fail(self, words: str, errors: str, *, said: str = "") -> None:
+        """Calls with `words` fail, with `errors` on standard error and `said` before."""
+        self._add(words, 1, said, errors)
 
     def _add(self, words: str, status: int, out: str, err: str) -> None:
         self._answers.append((words, (status, out, err)))
@@ -68,6 +70,34 @@ class StandIn:
         return subprocess.run(
             [COMMAND, *words], env=self.environ, check=False, capture_output=True, text=True
         )
+
+    def seen(self, *words: str, enough: str = "", lines: int = 24, columns: int = 80) -> str:
+        """All that `kubectl-wsroute` writes to a terminal of this size.
+
+        One who sees `enough` interrupts it.
+        """
+        master, terminal = os.openpty()
+        termios.tcsetwinsize(terminal, (lines, columns))
+        with subprocess.Popen(
+            [COMMAND, *words], env=self.environ, stdout=terminal, stderr=terminal
+        ) as command:
+            os.close(terminal)
+            written = b""
+            while read := _read(master):
+                written += read
+                if enough and enough.encode() in written:
+                    command.send_signal(signal.SIGINT)
+            command.wait()
+        os.close(master)
+        return written.decode().replace("\r\n", "\n")
+
+
+def _read(terminal: int) -> bytes:
+    """What comes from a terminal; on Linux its end is an error."""
+    try:
+        return os.read(terminal, 4096)
+    except OSError:
+        return b""
 
 
 def pod(name: str, *, sidecar: bool = True, **status: Any) -> dict[str, Any]:

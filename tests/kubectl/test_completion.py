@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from tests.cluster.node import binaries
 from tests.kubectl.standin import COMMAND, StandIn, pod, wsr
 
 
@@ -23,7 +24,9 @@ from tests.kubectl.standin import COMMAND, StandIn, pod, wsr
         (["close", "--route", ""], ["chat"]),
         (["close", "--reason", ""], []),
         (["completion", "z"], ["zsh"]),
-        (["nonsense", ""], []),
+        (["-n", "shop", "dr"], ["drain"]),
+        (["-n", "shop", "status", ""], ["chat"]),
+        (["--con"], ["--context"]),
     ],
 )
 def test_what_fits_is_offered(words: list[str], candidates: list[str], cluster: StandIn) -> None:
@@ -47,12 +50,11 @@ def test_an_error_completes_nothing_and_says_nothing(cluster: StandIn) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_kubectl_is_told_to_complete_no_files(cluster: StandIn) -> None:
-    shim = cluster.run("completion", "kubectl").stdout
-    environ = cluster.environ | {"PATH": f"{COMMAND.parent}:{cluster.environ['PATH']}"}
+def test_kubectl_itself_completes_the_plugin_and_no_files(cluster: StandIn) -> None:
+    path = f"{COMMAND.parent}:{cluster.environ['PATH']}"
     done = subprocess.run(
-        ["sh", "-c", shim, "kubectl_complete-wsroute", "dr"],
-        env=environ, check=True, capture_output=True, text=True,
+        [binaries.go_programs() / "kubectl", "__complete", "wsroute", "dr"],
+        env=cluster.environ | {"PATH": path}, check=True, capture_output=True, text=True,
     )  # fmt: skip
 
     assert done.stdout.split() == ["drain", ":4"]

@@ -35,7 +35,6 @@ def test_each_pod_says_what_it_holds_and_the_conditions_say_why(cluster: StandIn
         "CONDITION   STATUS  REASON             MESSAGE",
         "Accepted    True    Accepted           The route is valid.",
         f"Programmed  False   PodsNotProgrammed  {failing}",
-        f"Ready       False   PodsNotProgrammed  {failing}",
         "",
         "POD  GENERATION  STATE",
         "a    3           serves it",
@@ -73,3 +72,16 @@ def test_a_pod_that_cannot_be_asked_stands_in_the_table_and_in_the_exit_status(
 
     assert done.returncode == 1
     assert done.stdout.splitlines()[-1].startswith("a    -           has no sidecar")
+
+
+def test_a_long_message_is_broken_into_lines_that_fit_the_terminal(cluster: StandIn) -> None:
+    words = "1 of 3 pods serve generation 3. Failing: chat-7d4b9c5f6d-5p2bq: refused its routes."
+    conditions = [condition("Programmed", "False", "PodsNotProgrammed", words)]
+    cluster.answer("websocketroutes", wsr(observedGeneration=3, conditions=conditions))
+    cluster.answer("get pods", {"items": []})
+    lines = cluster.seen("status", "chat", columns=80).splitlines()
+
+    head = "Programmed  False   PodsNotProgrammed  1 of 3 pods serve generation 3. Failing:"
+    assert head in lines
+    assert f"{'':39}chat-7d4b9c5f6d-5p2bq: refused its" in lines
+    assert f"{'':39}routes." in lines

@@ -57,8 +57,9 @@ def test_the_choice_of_pods_and_of_the_cluster_is_kubectls(
 
 
 def test_of_a_route_only_its_tunnels_are_asked_for(two_pods: StandIn) -> None:
-    two_pods.run("connections", "chat")
+    head, *_ = two_pods.run("connections", "chat").stdout.splitlines()
 
+    assert head.split() == ["POD", "ID", "CLIENT", "AGE", "IDLE", "IN", "OUT"]
     asked = [call for call in two_pods.calls if call.startswith("exec")]
     assert len(asked) == 2
     assert all(call.endswith("connections --route=shop/chat --output=json") for call in asked)
@@ -133,11 +134,59 @@ def test_a_pod_without_a_running_sidecar_is_not_asked(
     assert (done.returncode, done.stderr) == (1, f"kubectl-wsroute: shop pod/b: {why}\n")
 
 
-def test_a_pod_that_has_finished_is_not_missed(cluster: StandIn) -> None:
-    cluster.answer("get pods", {"items": [pod("a", phase="Succeeded")]})
-    done = cluster.run("connections")
+@pytest.mark.parametrize(
+    ("words", "found", "said"),
+    [
+        ([], [pod("a", phase="Succeeded")], "no pod that runs here has the label wsroute.dev"),
+        (["chat"], [], "spec.selector selects no pod of the namespace"),
+        ([], [pod("a")], "no tunnel is open in 1 pod\n"),
+        (["chat"], [pod("a"), pod("b")], "no tunnel is open in 2 pods\n"),
+    ],
+)
+def test_where_there_is_nothing_a_person_is_told_so(
+    words: list[str], found: list[object], said: str, cluster: StandIn
+) -> None:
+    cluster.answer("websocketroutes", wsr())
+    cluster.answer("get pods", {"items": found})
+    cluster.answer("exec", listed())
+    done = cluster.run("connections", *words)
 
-    assert (done.returncode, done.stderr, len(done.stdout.splitlines())) == (0, "", 1)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.startswith(said)
+
+
+def test_pods_that_fail_alike_are_one_line(cluster: StandIn) -> None:
+    cluster.answer("get pods", {"items": [pod(name, sidecar=False) for name in "abcde"]})
+    (line,) = cluster.run("connections").stderr.splitlines()
+
+    assert line.startswith("kubectl-wsroute: shop pod/a, pod/b, pod/c and 2 more: has no sidecar")
+
+
+def test_a_right_that_is_missing_is_named_once(cluster: StandIn) -> None:
+    cluster.answer("get pods", {"items": [pod("a"), pod("b"), pod("c", sidecar=False)]})
+    for name in "ab":
+        cluster.fail(f"{name} --container", f'Error from server (Forbidden): pods "{name}"\n')
+    cluster.fail("auth can-i create pods --subresource=exec --namespace=shop", "", said="no\n")
+    right, sidecar = cluster.run("connections").stderr.splitlines()
+
+    assert right.startswith("kubectl-wsroute: shop pod/a, pod/b: you may not ask sidecars")
+    assert right.endswith("create on pods/exec")
+    assert sidecar.startswith("kubectl-wsroute: shop pod/c: has no sidecar")
+
+
+def test_progress_is_told_to_a_terminal_and_taken_back(two_pods: StandIn) -> None:
+    seen = two_pods.seen("connections")
+
+    assert "1 of 2 pods have answered ...\r\x1b[KPOD" in seen
+
+
+def test_a_watched_table_is_cut_to_the_screen(cluster: StandIn) -> None:
+    cluster.answer("get pods", {"items": [pod("a")]})
+    cluster.answer("exec", listed(*(connection(str(number)) for number in range(4000))))
+
+    assert len(cluster.run("connections").stdout.splitlines()) == 4001
+    seen = cluster.seen("connections", "--watch", enough="... and 3979 more", lines=24)
+    assert len([line for line in seen.splitlines() if line.startswith("a  ")]) == 21
 
 
 def test_what_a_pod_says_is_shown_and_not_obeyed(cluster: StandIn) -> None:
@@ -190,13 +239,22 @@ def test_close_by_route_counts_over_all_its_pods(two_pods: StandIn) -> None:
 
 
 def test_drain_tells_what_the_sidecar_answers(cluster: StandIn) -> None:
+    cluster.answer("get pod a", pod("a"))
     cluster.answer("drain", "draining; 2 tunnels are open\n")
     done = cluster.run("drain", "pod/a", "--wait", "-n", "shop")
 
     assert (done.returncode, done.stdout) == (0, "draining; 2 tunnels are open\n")
-    assert cluster.calls == [
+    assert cluster.calls[-1] == (
         "exec --namespace=shop a --container=wsroute -- wsroute-sidecar drain --wait"
-    ]
+    )
+
+
+def test_a_pod_without_a_sidecar_is_not_drained(cluster: StandIn) -> None:
+    cluster.answer("get pod a", pod("a", sidecar=False))
+    done = cluster.run("drain", "a")
+
+    assert (done.returncode, len(cluster.calls)) == (1, 1)
+    assert done.stderr.startswith("kubectl-wsroute: shop pod/a has no sidecar")
 
 
 @pytest.mark.parametrize(
@@ -206,10 +264,13 @@ def test_drain_tells_what_the_sidecar_answers(cluster: StandIn) -> None:
         (["close", "7f", "--pod", "a", "--route", "chat"], "or all of a route with --route"),
         (["connections", "chat", "-A"], "chat is in one namespace"),
         (["status", "gone"], 'Error from server (NotFound): "gone" not found'),
+        (["drain", "done"], "done has finished"),
         (["drain", "a"], "Unable to connect to the server"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(words: list[str], said: str, cluster: StandIn) -> None:
+    cluster.answer("get pod a", pod("a"))
+    cluster.answer("get pod done", pod("done", phase="Succeeded"))
     cluster.fail("gone", 'Error from server (NotFound): "gone" not found\n')
     cluster.fail("exec", "E1 memcache.go] attempt\nUnable to connect to the server: timeout\n")
     done = cluster.run(*words)
