@@ -13,7 +13,8 @@ The way of a route, always down:
     plan        pure: a table for each pod, a verdict on each route (`selectors`, `services`)
     push        to each pod its newest table, signed (`keys`, which `rotation` keeps young);
                 `delivery` knows what an answer means
-    status      one writer; `conditions`, pure, knows what to say
+    status      one writer; `conditions`, pure, knows what to say; `events` are told once, and
+                `announce` tells of injection
 
 Injection is beside it: `webhook` serves with the certificates of `certstore` (`certs`, pure),
 `inject` (pure; `container`, `tuning`) decides on a pod, and `bootstrap` signs its first snapshot.

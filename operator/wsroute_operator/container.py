@@ -42,6 +42,7 @@ class Sidecar:
     pull_policy: str
     log_level: str
     resources: Resources
+    trusted_proxies: str = ""
 
 
 def build(sidecar: Sidecar, tuning: Tuning, keys: Sequence[str]) -> Json:
@@ -60,6 +61,7 @@ def build(sidecar: Sidecar, tuning: Tuning, keys: Sequence[str]) -> Json:
             ),
             {"name": contract.ENV_PUBLIC_KEYS, "value": ",".join(sorted(keys))},
             {"name": "WSROUTE_LOG_LEVEL", "value": tuning.log_level or sidecar.log_level},
+            *_variable("WSROUTE_TRUSTED_PROXIES", sidecar.trusted_proxies),
         ],
         "ports": [
             _port(contract.CONTAINER, contract.DATA_PORT),
@@ -100,6 +102,11 @@ def nonce_of(container: Json) -> str:
     """The nonce that an earlier pass of the admission put into a container, or nothing."""
     values = (e.get("value") for e in container.get("env") or [] if e["name"] == contract.ENV_NONCE)
     return next(values, None) or ""
+
+
+def _variable(name: str, value: str) -> list[Json]:
+    """A variable; none at all for an empty value, which the API server would not store."""
+    return [{"name": name, "value": value}] if value else []
 
 
 def _from_pod(name: str, field: str) -> Json:

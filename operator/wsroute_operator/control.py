@@ -12,6 +12,7 @@ from typing import Final
 
 from wsroute_api import log
 from wsroute_operator import conditions, metrics
+from wsroute_operator.announce import Announcer
 from wsroute_operator.index import Index
 from wsroute_operator.keys import Keyring
 from wsroute_operator.kube import Kube
@@ -34,6 +35,7 @@ class Control:
         self._index = index
         self._plans: dict[str, Plan] = {}
         self._writer = StatusWriter(kube, self._look)
+        self._announcer = Announcer(kube)
         self._pusher = Pusher(
             epoch=leadership.epoch,
             keyring=keyring,
@@ -57,6 +59,7 @@ class Control:
                     await asyncio.sleep(0)
         finally:
             self._writer.close()
+            self._announcer.close()
             await self._pusher.close()
 
     def _replan(self, namespace: str) -> None:
@@ -74,6 +77,7 @@ class Control:
         self._pusher.want(
             namespace, {uid: (objects.pods[uid], table) for uid, table in planned.tables.items()}
         )
+        self._announcer.see(namespace, objects.pods.values())
         for uid in earlier.verdicts.keys() - planned.verdicts.keys():
             self._writer.forget(uid)
         for uid, verdict in planned.verdicts.items():

@@ -33,6 +33,15 @@ class Sidecar(msgspec.Struct, frozen=True):
     """Why it does not run, in the kubelet's word (CrashLoopBackOff)."""
 
 
+class Owner(msgspec.Struct, frozen=True):
+    """An object, as Events and owner references name it."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+
+
 class Pod(msgspec.Struct, frozen=True):
     """A pod that asked for injection."""
 
@@ -46,6 +55,12 @@ class Pod(msgspec.Struct, frozen=True):
     ports: dict[str, int] = {}
     """Named TCP ports of the application's containers."""
     sidecar: Sidecar | None = None
+    owner: Owner | None = None
+    """Its controller."""
+    created: str = ""
+    """RFC 3339."""
+    stamp: str = ""
+    """What injection wrote on it: the version, and a digest of the container."""
 
     @property
     def live(self) -> bool:
@@ -112,6 +127,9 @@ def pod_from_object(obj: Json) -> Pod:
         deleting="deletionTimestamp" in meta,
         ports=dict(_named_ports(spec)),
         sidecar=_sidecar(spec, status),
+        owner=_owner(meta),
+        created=meta.get("creationTimestamp") or "",
+        stamp=(meta.get("annotations") or {}).get(contract.INJECTED_ANNOTATION) or "",
     )
 
 
@@ -138,6 +156,15 @@ def route_from_raw(obj: Json) -> RouteObject:
 def version_of(obj: Json) -> int:
     """The resourceVersion; Kubernetes lets clients compare those of one resource as numbers."""
     return int(obj["metadata"]["resourceVersion"])
+
+
+def _owner(meta: Json) -> Owner | None:
+    for reference in meta.get("ownerReferences") or []:
+        if reference.get("controller"):
+            return Owner(
+                reference["apiVersion"], reference["kind"], reference["name"], reference["uid"]
+            )
+    return None
 
 
 def _named_ports(spec: Json) -> Iterator[tuple[str, int]]:

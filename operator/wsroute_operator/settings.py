@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import ipaddress
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,13 @@ PREFIX: Final = "WSROUTE_OPERATOR_"
 
 _POD_VARIABLES: Final = {"namespace": "POD_NAMESPACE", "identity": "POD_NAME"}
 """Settings that the downward API gives under names of its own."""
+
+
+def _networks(text: str) -> str:
+    """`text` as it is, if it is a list of networks as sidecars read it."""
+    for part in text.split(","):
+        ipaddress.ip_network(part.strip())
+    return text
 
 
 def _one_of(*allowed: str) -> Callable[[str], str]:
@@ -88,6 +96,9 @@ class Settings:
     sidecar_log_level: str = _setting("info", _one_of(*LOG_LEVELS), "LEVEL", "the sidecars' own")
     sidecar_resources: Resources = _setting(
         Resources(), Resources.parse, "JSON", "the sidecars' requests and limits"
+    )
+    sidecar_trusted_proxies: str = _setting(
+        "", _networks, "CIDRS", "peers whose forwarding headers the sidecars believe"
     )
     webhook_listen: Address = _setting(
         Address("", 9443), Address.parse, "[HOST]:PORT", "the injecting webhook, over TLS"

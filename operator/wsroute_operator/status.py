@@ -6,26 +6,24 @@
   pod's first push, has yet to find out is no news: what was said stands until then.
 - At most one write a second for each generation of a route; somebody waits for what an edit leads
   to. What is equal to the status at hand is not written.
-- An Event has a name made of what it says. The API server refuses a second one of the same name,
-  so a mistake is told once however often it is found and by whichever replica.
+- What went wrong is told in an Event, too, once for each time that it is new.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from wsroute_api import contract, log
+from wsroute_api import log
 from wsroute_operator import metrics
 from wsroute_operator.conditions import Finding, news
-from wsroute_operator.kube import FIELD_MANAGER, ConflictError, Kube, KubeError, NotFoundError
+from wsroute_operator.events import Fact, of_route, tell
+from wsroute_operator.kube import ConflictError, Kube, KubeError, NotFoundError
 from wsroute_operator.objects import Json, RouteObject
 from wsroute_operator.waits import at_most
 
@@ -35,7 +33,6 @@ _LONG_PATIENCE: Final = 30.0
 _COALESCE: Final = 0.02
 _CONCURRENCY: Final = 16
 _LONGEST_PAUSE: Final = 30.0
-_NOTE_LIMIT: Final = 1024
 
 
 class View(msgspec.Struct, frozen=True):
@@ -165,40 +162,17 @@ class _Scribe:
             pods=status["pods"]["summary"],
         )
         for finding in news(before, status):
-            await self._tell(view.route, finding)
+            await tell(self._kube, fact(view.route, finding))
         return True
 
-    async def _tell(self, route: RouteObject, finding: Finding) -> None:
-        try:
-            await self._kube.create_event(route.namespace, event(route, finding))
-        except ConflictError:
-            return
-        except KubeError as error:
-            log.warning("event_not_created", route=route.key, error=str(error))
 
-
-def event(route: RouteObject, finding: Finding) -> dict[str, Any]:
-    """The Event that tells `finding` of `route`."""
-    said = "\n".join((route.uid, finding.type, finding.reason, finding.message))
-    return {
-        "apiVersion": "events.k8s.io/v1",
-        "kind": "Event",
-        "metadata": {
-            "name": f"{route.name[:200]}.{hashlib.sha256(said.encode()).hexdigest()[:16]}",
-            "namespace": route.namespace,
-        },
-        "eventTime": datetime.now(UTC).isoformat(timespec="microseconds"),
-        "type": "Warning",
-        "reason": finding.reason,
-        "action": "Program",
-        "note": finding.message[:_NOTE_LIMIT],
-        "regarding": {
-            "apiVersion": contract.API_VERSION,
-            "kind": contract.KIND,
-            "namespace": route.namespace,
-            "name": route.name,
-            "uid": route.uid,
-        },
-        "reportingController": f"{contract.GROUP}/operator",
-        "reportingInstance": FIELD_MANAGER,
-    }
+def fact(route: RouteObject, finding: Finding) -> Fact:
+    """What an Event tells of `finding`."""
+    return Fact(
+        route.namespace,
+        of_route(route),
+        "Warning",
+        finding.reason,
+        finding.message,
+        action="Program",
+    )

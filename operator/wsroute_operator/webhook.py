@@ -98,6 +98,7 @@ def application(settings: Settings, keys: Keys, sign: Sign) -> web.Application:
         pull_policy=settings.sidecar_pull_policy,
         log_level=settings.sidecar_log_level,
         resources=settings.sidecar_resources,
+        trusted_proxies=settings.sidecar_trusted_proxies,
     )
 
     async def ready(_: web.Request) -> web.Response:

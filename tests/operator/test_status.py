@@ -11,10 +11,11 @@ from tests.operator.fakes import FakeKube
 from tests.operator.waiting import eventually
 from wsroute_operator import conditions
 from wsroute_operator.conditions import Finding, PodReport
+from wsroute_operator.events import event
 from wsroute_operator.kube import ConflictError, NotFoundError
 from wsroute_operator.objects import Json, RouteObject
 from wsroute_operator.plan import Verdict
-from wsroute_operator.status import StatusWriter, View, event
+from wsroute_operator.status import StatusWriter, View, fact
 
 DONE = PodReport("p", programmed=True)
 UNDER_WAY = PodReport("p")
@@ -188,6 +189,6 @@ async def test_a_mistake_is_told_as_an_event_once(scene: Scene) -> None:
 
 def test_an_events_name_and_text_are_within_the_api_servers_bounds() -> None:
     finding = Finding("Accepted", "False", "UnsupportedValue", "x" * 5000)
-    made = event(route("r" * 253), finding)
+    made = event(fact(route("r" * 253), finding))
     assert len(made["metadata"]["name"]) <= 253
     assert len(made["note"]) == 1024
