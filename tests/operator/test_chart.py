@@ -37,7 +37,11 @@ FULL: Json = {
         "affinity": {"nodeAffinity": {}},
         "topologySpreadConstraints": [],
     },
-    "sidecar": {"logLevel": "warning", "resources": {"requests": {"cpu": "20m"}}},
+    "sidecar": {
+        "logLevel": "warning",
+        "resources": {"requests": {"cpu": "20m"}},
+        "trustedProxies": ["10.0.0.0/8", "fd00::/8"],
+    },
     "webhook": {"port": 10250, "existingSecret": "from-cert-manager"},
     "serviceAccount": {"name": "runner", "annotations": {"role": "r"}},
     "podMonitor": {"enabled": True, "interval": "10s", "labels": {"release": "prometheus"}},
@@ -126,6 +130,7 @@ def test_every_value_arrives(full: Objects) -> None:
     assert found.sidecar_pull_policy == "Always"
     assert found.sidecar_log_level == "warning"
     assert found.sidecar_resources.requests == {"cpu": "20m", "memory": "64Mi"}
+    assert found.sidecar_trusted_proxies == "10.0.0.0/8,fd00::/8"
     assert found.log_level == "debug"
     assert found.webhook_listen.port == 10250
     assert found.webhook_certificates == "existing"

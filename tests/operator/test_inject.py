@@ -15,6 +15,7 @@ SIDECAR = Sidecar(
     image="example.com/wsroute/sidecar:1",
     pull_policy="IfNotPresent",
     log_level="info",
+    trusted_proxies="10.0.0.0/8",
     resources=Resources(
         requests={"cpu": "10m", "memory": "64Mi"}, limits={"cpu": 1, "memory": "256Mi"}
     ),
@@ -90,6 +91,7 @@ def test_the_sidecar_learns_who_it_is_and_whom_to_trust() -> None:
     }
     assert env["WSROUTE_PUBLIC_KEYS"]["value"] == "key-one,key-two"
     assert env["WSROUTE_LOG_LEVEL"]["value"] == "info"
+    assert env["WSROUTE_TRUSTED_PROXIES"]["value"] == "10.0.0.0/8"
 
 
 def test_the_sidecar_meets_the_restricted_pod_security_level_by_itself() -> None:
