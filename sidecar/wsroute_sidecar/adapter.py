@@ -138,6 +138,14 @@ class Exchange:
             )
             transport.abort()
 
+    @property
+    def bare(self) -> bool:
+        """Whether the connection is a socket and nothing more: no TLS, nothing to be written."""
+        transport = self._front.transport
+        if transport is None or self._front.ssl_context:
+            return False
+        return not transport.get_write_buffer_size()
+
     def take(self) -> tuple[asyncio.Transport, bytes]:
         """Detach the connection from aiohttp; with it, what the client has sent early."""
         front = self._front

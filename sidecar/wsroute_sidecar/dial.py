@@ -14,6 +14,10 @@ from wsroute_sidecar.relay_types import Dial, DialError
 class Client(Protocol):
     """The client's side, while it waits for the answer."""
 
+    @property
+    def bare(self) -> bool:
+        """Whether it is a socket and nothing more: no TLS, nothing left to be written."""
+
     def take(self) -> tuple[asyncio.Transport, bytes]:
         """The connection, and what the client has sent early: from now on the engine's."""
 
@@ -47,7 +51,7 @@ Judge = Callable[[bytes], Switching | Answer]
 """What a response head means; raises BadAnswer for one that means nothing."""
 
 
-class _Caller(Reader):
+class Caller(Reader):
     """Collects a response head, and stops to read after each piece: frames may follow it."""
 
     transport: asyncio.Transport
@@ -94,27 +98,29 @@ async def call(loop: asyncio.AbstractEventLoop, dial: Dial, judge: Judge) -> Cal
     """Connect, send, and wait for an answer that is final; DialError where none comes in time."""
     try:
         async with asyncio.timeout(dial.timeout):
-            _, caller = await loop.create_connection(lambda: _Caller(loop), dial.host, dial.port)
+            _, caller = await loop.create_connection(lambda: Caller(loop), dial.host, dial.port)
             try:
                 return await _converse(caller, dial, judge)
             except BaseException:
                 caller.transport.abort()
                 raise
-    except TimeoutError as error:
-        raise DialError(
-            504, "backend_timeout", f"the backend did not answer within {dial.timeout:g} s"
-        ) from error
-    except BadAnswer as error:
-        raise DialError(
-            502, "backend_answer", f"the backend's answer is not acceptable: {error}"
-        ) from error
-    except OSError as error:
-        raise DialError(
-            502, "backend_unreachable", f"the backend on port {dial.port} refused: {error}"
-        ) from error
+    except (OSError, BadAnswer) as error:
+        raise dial_error(dial, error) from error
 
 
-async def _converse(caller: _Caller, dial: Dial, judge: Judge) -> Called | Refused:
+def dial_error(dial: Dial, error: OSError | BadAnswer) -> DialError:
+    """What the client is told of `error`; TimeoutError is for a backend that is too slow."""
+    if isinstance(error, TimeoutError):
+        why = f"the backend did not answer within {dial.timeout:g} s"
+        return DialError(504, "backend_timeout", why)
+    if isinstance(error, BadAnswer):
+        why = f"the backend's answer is not acceptable: {error}"
+        return DialError(502, "backend_answer", why)
+    why = f"the backend on port {dial.port} refused: {error}"
+    return DialError(502, "backend_unreachable", why)
+
+
+async def _converse(caller: Caller, dial: Dial, judge: Judge) -> Called | Refused:
     caller.transport.write(dial.head)
     while True:
         head = await caller.head()

@@ -15,6 +15,7 @@ from wsroute_sidecar import headers, plain
 from wsroute_sidecar.adapter import Exchange, Finished
 from wsroute_sidecar.config import Settings
 from wsroute_sidecar.dial import Refused, Switching
+from wsroute_sidecar.engines import Engine
 from wsroute_sidecar.flood import Limited
 from wsroute_sidecar.handshake import (
     Answer,
@@ -27,7 +28,6 @@ from wsroute_sidecar.handshake import (
 from wsroute_sidecar.headers import Client, Fields
 from wsroute_sidecar.metrics import Metrics
 from wsroute_sidecar.policy import Policy, draw_limits, location, new_target, origin_allowed
-from wsroute_sidecar.relay import AsyncioEngine
 from wsroute_sidecar.relay_types import Dial, DialError
 from wsroute_sidecar.requests import Head, Refusal, check, values
 from wsroute_sidecar.routes import Compiled, Live
@@ -63,7 +63,7 @@ class Forwarder:
         settings: Settings,
         live: Live,
         tunnels: Tunnels,
-        engine: AsyncioEngine,
+        engine: Engine,
         backend: plain.Backend,
         metrics: Metrics,
         tracer: Tracer | None = None,

@@ -1,0 +1,28 @@
+//! wsroute's native relay engine: tunnels after their 101, without the interpreter.
+//!
+//! All policy is Python's. What it decides comes as numbers; what has become of a tunnel goes back
+//! in batches. One thread serves all tunnels:
+//!
+//! - `sys` is the system-call layer, and has all `unsafe` code
+//! - `tracker` follows frames, `frames` makes them, `limits` says what the clock asks: all pure
+//! - `side` and `tunnel` are the rules of the relay, `call` those of the dial before it
+//! - `engine` is the thread, `timers` its clock, `shared` what it has in common with Python
+//! - `python` is the module that Python imports
+//!
+//! A panic of the thread ends the process: without it every tunnel would hang.
+
+#![cfg_attr(not(feature = "python"), allow(dead_code))] // what only Python calls
+
+mod call;
+mod engine;
+mod frames;
+mod limits;
+#[cfg(feature = "python")]
+mod python;
+mod shared;
+mod side;
+mod sys;
+pub mod thread;
+mod timers;
+pub mod tracker;
+mod tunnel;

@@ -1,0 +1,287 @@
+//! What the engine's thread and the interpreter share: commands one way, events the other.
+
+use std::collections::VecDeque;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use rustix::io::{Errno, Result};
+
+use crate::limits::{Limits, Moments};
+use crate::sys::{Bell, Micros, Poll, Socket};
+
+/// Names a call, and then its tunnel: a slot of the table, and above SLOT_BITS a number that no
+/// other has, so that an event of one who is gone meets nobody.
+pub type Token = u64;
+pub const SLOT_BITS: u32 = 24;
+/// The engine's own bell.
+pub const BELL: u64 = u64::MAX;
+
+pub fn slot(token: Token) -> usize {
+    (token & ((1 << SLOT_BITS) - 1)) as usize
+}
+
+/// The two ends of a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    Client,
+    Backend,
+}
+
+pub const BOTH: [Who; 2] = [Who::Client, Who::Backend];
+
+impl Who {
+    pub fn other(self) -> Self {
+        BOTH[1 - self as usize]
+    }
+
+    /// What the events of this end's socket carry.
+    pub fn key(self, token: Token) -> u64 {
+        token << 1 | self as u64
+    }
+
+    pub fn of(key: u64) -> (Token, Self) {
+        (key >> 1, BOTH[(key & 1) as usize])
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Backend => "backend",
+        }
+    }
+}
+
+/// How a tunnel ended; the words are those of `relay_types.py`.
+pub struct End {
+    pub reason: String,
+    pub initiator: &'static str,
+    pub code: Option<u16>,
+    pub detail: String,
+}
+
+/// What the interpreter asks for.
+pub enum Command {
+    /// Read the answer to the head, of which `rest` is still to be sent.
+    Call {
+        token: Token,
+        socket: Socket,
+        rest: Vec<u8>,
+        deadline: Micros,
+    },
+    /// The answer was an interim one; `rest` came behind it.
+    Resume {
+        token: Token,
+        rest: Vec<u8>,
+    },
+    /// Close what was called.
+    Cancel {
+        token: Token,
+    },
+    /// Relay between the client's connection and what was called.
+    Adopt(Socket, Box<Adoption>),
+    End {
+        token: Token,
+        reason: String,
+        code: u16,
+        text: String,
+    },
+    Stop,
+}
+
+/// A tunnel begins.
+pub struct Adoption {
+    pub token: Token,
+    pub limits: Limits,
+    pub counters: Arc<Counters>,
+    /// What the client is still to get of its 101.
+    pub rest: Vec<u8>,
+    /// What each side has sent before.
+    pub early: [Vec<u8>; 2],
+}
+
+impl Adoption {
+    /// Sends the client its 101, and gives both connections to the engine.
+    pub fn begin(mut self, shared: &Shared, client: Socket, head: &[u8]) -> Result<()> {
+        let sent = client.send(head).unwrap_or(0); // one who is gone is found to be so later
+        self.rest = head[sent..].to_vec();
+        let waits = !self.rest.is_empty() || self.early.iter().any(|early| !early.is_empty());
+        let when = if waits { 0 } else { self.limits.next(&Moments::at(self.counters.opened)) };
+        let key = Who::Client.key(self.token);
+        shared.post_watched(client, key, when, |client| Command::Adopt(client, Box::new(self)))
+    }
+}
+
+/// What the interpreter is told.
+pub enum Event {
+    /// The call's answer, as far as it has come; `fd` stays open until the interpreter decides.
+    Answered {
+        token: Token,
+        received: Vec<u8>,
+        fd: RawFd,
+    },
+    Failed {
+        token: Token,
+        failure: Failure,
+    },
+    Ponged {
+        token: Token,
+        who: Who,
+        time: Micros,
+    },
+    Ended {
+        token: Token,
+        end: Box<End>,
+    },
+}
+
+/// Why a call came to nothing.
+pub enum Failure {
+    Unreachable(Errno),
+    /// It closed the connection without an answer.
+    Closed,
+    Late,
+}
+
+/// What a tunnel has done so far. Only the engine's thread writes.
+pub struct Counters {
+    pub opened: Micros,
+    active: AtomicU64,
+    received: [AtomicU64; 2],
+    messages: [AtomicU64; 2],
+    round_trip: [AtomicU32; 2],
+}
+
+const UNKNOWN: u32 = u32::MAX;
+
+impl Counters {
+    pub fn new(opened: Micros) -> Self {
+        Self {
+            opened,
+            active: AtomicU64::new(opened),
+            received: Default::default(),
+            messages: Default::default(),
+            round_trip: [const { AtomicU32::new(UNKNOWN) }; 2],
+        }
+    }
+
+    pub fn active(&self) -> Micros {
+        self.active.load(Relaxed)
+    }
+
+    pub fn set_active(&self, now: Micros) {
+        self.active.store(now, Relaxed);
+    }
+
+    pub fn received(&self, who: Who) -> u64 {
+        self.received[who as usize].load(Relaxed)
+    }
+
+    pub fn messages(&self, who: Who) -> u64 {
+        self.messages[who as usize].load(Relaxed)
+    }
+
+    pub fn count(&self, who: Who, bytes: usize, messages: u64) {
+        let (received, seen) = (&self.received[who as usize], &self.messages[who as usize]);
+        received.store(received.load(Relaxed) + bytes as u64, Relaxed);
+        if messages > 0 {
+            seen.store(seen.load(Relaxed) + messages, Relaxed);
+        }
+    }
+
+    pub fn round_trip(&self, who: Who) -> Option<u32> {
+        let time = self.round_trip[who as usize].load(Relaxed);
+        (time != UNKNOWN).then_some(time)
+    }
+
+    pub fn set_round_trip(&self, who: Who, time: Micros) {
+        let time = time.min(u64::from(UNKNOWN - 1)) as u32;
+        self.round_trip[who as usize].store(time, Relaxed);
+    }
+}
+
+#[derive(Default)]
+struct Inbox {
+    commands: Vec<Command>,
+    /// Until when the engine sleeps if nothing wakes it; 0 while it is awake.
+    asleep_until: Micros,
+}
+
+pub struct Shared {
+    pub poll: Poll,
+    bell: Bell,
+    inbox: Mutex<Inbox>,
+    events: Mutex<VecDeque<Event>>,
+    /// Rings while there are events.
+    pub alarm: Bell,
+}
+
+impl Shared {
+    pub fn new() -> Result<Self> {
+        let (poll, bell) = (Poll::new()?, Bell::new()?);
+        poll.add(&bell, BELL)?;
+        let (inbox, events) = Default::default();
+        Ok(Self { poll, bell, inbox, events, alarm: Bell::new()? })
+    }
+
+    /// Gives the engine a command that it must know of at `when`; 0 for at once.
+    pub fn post(&self, command: Command, when: Micros) {
+        self.deliver(lock(&self.inbox), command, when);
+    }
+
+    /// Watches `socket`, and gives the engine the command that it goes with.
+    pub fn post_watched(
+        &self,
+        socket: Socket,
+        key: u64,
+        when: Micros,
+        command: impl FnOnce(Socket) -> Command,
+    ) -> Result<()> {
+        // The engine takes the commands before it looks at an event, and waits for the lock there.
+        let inbox = lock(&self.inbox);
+        self.poll.add(&socket, key)?;
+        self.deliver(inbox, command(socket), when);
+        Ok(())
+    }
+
+    fn deliver(&self, mut inbox: MutexGuard<Inbox>, command: Command, when: Micros) {
+        inbox.commands.push(command);
+        if when < inbox.asleep_until {
+            inbox.asleep_until = 0;
+            self.bell.ring(); // nobody silences it: its edges are what is watched
+        }
+    }
+
+    /// The commands so far; where there are none, the engine may sleep until then.
+    pub fn commands(&self, or_sleep_until: Micros) -> Vec<Command> {
+        let mut inbox = lock(&self.inbox);
+        inbox.asleep_until = if inbox.commands.is_empty() { or_sleep_until } else { 0 };
+        std::mem::take(&mut inbox.commands)
+    }
+
+    /// Tells the interpreter of `events`, and empties them.
+    pub fn tell(&self, told: &mut Vec<Event>) {
+        if !told.is_empty() {
+            let mut events = lock(&self.events);
+            if events.is_empty() {
+                self.alarm.ring();
+            }
+            events.extend(told.drain(..));
+        }
+    }
+
+    /// Up to `most` events; the alarm goes on while there are more.
+    pub fn events(&self, most: usize) -> Vec<Event> {
+        let mut events = lock(&self.events);
+        let most = most.min(events.len());
+        let taken = events.drain(..most).collect();
+        if events.is_empty() {
+            self.alarm.silence();
+        }
+        taken
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("a panic of the engine's thread ends the process")
+}

@@ -1,0 +1,226 @@
+//! One end of a tunnel: its socket, what waits for it, and what it sends.
+
+use rustix::io::Errno;
+
+use crate::frames::ping_frame;
+use crate::limits::STALL_TIMEOUT;
+use crate::sys::{Micros, NEVER, Poll, Socket, random};
+use crate::tracker::Tracker;
+
+/// What the kernel had no room for.
+struct Backlog {
+    data: Vec<u8>,
+    sent: usize,
+    /// Until when there must be progress, and what was waiting when that was set.
+    deadline: Micros,
+    waiting: usize,
+}
+
+impl Backlog {
+    fn waiting(&self) -> usize {
+        self.data.len() - self.sent
+    }
+}
+
+pub struct Side {
+    /// `None` once the connection is gone.
+    socket: Option<Socket>,
+    /// Follows what this side sends.
+    pub tracker: Tracker,
+    backlog: Option<Box<Backlog>>,
+    own_ping: [u8; 8],
+    /// When the ping was sent that the next pong answers; `NEVER` where that is not sure.
+    pub asked: Micros,
+    /// Why it cannot be written to any more; what it has sent is still read.
+    failed: Option<Errno>,
+    key: u64,
+    /// Something has come that is not read yet, as far as is known.
+    pub readable: bool,
+    /// Its input has ended, or the connection has failed: a short read is not the last one.
+    pub ended: bool,
+    pub eof: bool,
+    /// To be closed as soon as nothing waits for it.
+    closing: bool,
+    /// To be told that nothing more comes as soon as nothing waits for it.
+    shut: bool,
+    wants_room: bool,
+    pinged: bool,
+    /// No pong has come since the last ping.
+    pub owes: bool,
+    /// It must be heard of before the pong's deadline.
+    pub awaited: bool,
+    /// Nothing has come from it since the last ping.
+    pub silent: bool,
+}
+
+impl Side {
+    pub fn new(socket: Socket, key: u64) -> Self {
+        Self {
+            socket: Some(socket),
+            tracker: Tracker::default(),
+            backlog: None,
+            own_ping: [0; 8],
+            asked: NEVER,
+            failed: None,
+            key,
+            readable: false,
+            ended: false,
+            eof: false,
+            closing: false,
+            shut: false,
+            wants_room: false,
+            pinged: false,
+            owes: false,
+            awaited: false,
+            silent: false,
+        }
+    }
+
+    /// Whether the connection is gone.
+    pub fn lost(&self) -> bool {
+        self.socket.is_none()
+    }
+
+    /// Whether nothing more is to be expected from this side.
+    pub fn done(&self) -> bool {
+        self.eof || self.lost() || self.tracker.close().is_some()
+    }
+
+    /// Whether something waits to be taken by it.
+    pub fn stalled(&self) -> bool {
+        self.backlog.is_some()
+    }
+
+    pub fn own_ping(&self) -> Option<&[u8]> {
+        self.pinged.then_some(&self.own_ping)
+    }
+
+    /// Whether it may be read, as far as it is concerned.
+    pub fn can_read(&self) -> bool {
+        self.readable && !self.eof && !self.closing && !self.lost()
+    }
+
+    /// What has come next; `None` where nothing has, 0 bytes at the end of input.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Errno> {
+        let Some(socket) = &self.socket else { return Ok(None) };
+        match socket.receive(buffer) {
+            Ok(size) => {
+                self.readable = size == buffer.len() || self.ended;
+                Ok(Some(size))
+            }
+            Err(Errno::AGAIN) => {
+                self.readable = false;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends `data`, or keeps what the kernel has no room for.
+    pub fn write(&mut self, data: &[u8], poll: &Poll, now: Micros) {
+        let Some(socket) = self.socket.as_ref().filter(|_| self.failed.is_none()) else { return };
+        if let Some(backlog) = &mut self.backlog {
+            backlog.data.extend(data);
+            return;
+        }
+        let sent = match socket.send(data) {
+            Ok(sent) if sent == data.len() => return,
+            Ok(sent) => sent,
+            Err(Errno::AGAIN) => 0,
+            Err(error) => return self.fail(error),
+        };
+        let data = data[sent..].to_vec();
+        let (deadline, waiting) = (now + STALL_TIMEOUT, data.len());
+        self.backlog = Some(Box::new(Backlog { data, sent: 0, deadline, waiting }));
+        if !self.wants_room {
+            self.wants_room = true;
+            if let Err(error) = poll.want_room(socket, self.key) {
+                self.fail(error);
+            }
+        }
+    }
+
+    /// Sends what waits, as there is room.
+    pub fn flush(&mut self) {
+        let (Some(socket), Some(backlog)) = (&self.socket, &mut self.backlog) else { return };
+        while backlog.waiting() > 0 {
+            match socket.send(&backlog.data[backlog.sent..]) {
+                Ok(sent) => backlog.sent += sent,
+                Err(Errno::AGAIN) => return,
+                Err(error) => return self.fail(error),
+            }
+        }
+        self.backlog = None;
+        if self.shut {
+            socket.end_output();
+        }
+    }
+
+    /// It takes nothing any more. What it has sent before can still be read, up to an end.
+    fn fail(&mut self, error: Errno) {
+        self.failed = Some(error);
+        self.backlog = None;
+        self.readable = true;
+        self.ended = true;
+    }
+
+    /// Why it was found to be gone while something was written to it.
+    pub fn failed(&self) -> Option<Errno> {
+        self.failed
+    }
+
+    /// Whether the connection can be given up: nothing more goes out, or comes in.
+    pub fn finished(&self) -> bool {
+        let written = self.backlog.is_none();
+        !self.lost() && (self.closing && written || self.failed.is_some() && !self.can_read())
+    }
+
+    /// Tells it that nothing more comes, after what waits.
+    pub fn end_output(&mut self) {
+        self.shut = true;
+        if let Some(socket) = self.socket.as_ref().filter(|_| self.backlog.is_none()) {
+            socket.end_output();
+        }
+    }
+
+    /// Closes it after what waits; nothing is read any more.
+    pub fn close(&mut self) {
+        self.closing = true;
+    }
+
+    /// Closes it at once.
+    pub fn cut(&mut self, poll: &Poll) {
+        if let Some(socket) = self.socket.take() {
+            poll.remove(&socket);
+        }
+        self.backlog = None;
+    }
+
+    /// The ping to send; `silent` until something comes.
+    pub fn ping(&mut self, mask: bool, now: Micros) -> Vec<u8> {
+        if !self.pinged {
+            self.own_ping = random();
+            self.pinged = true;
+        }
+        self.asked = if self.owes { NEVER } else { now };
+        self.owes = true;
+        self.awaited = true;
+        self.silent = true;
+        ping_frame(&self.own_ping, mask)
+    }
+
+    /// Until when it must have taken something of what waits.
+    pub fn stall_deadline(&self) -> Micros {
+        self.backlog.as_ref().map_or(NEVER, |backlog| backlog.deadline)
+    }
+
+    /// Whether it has taken nothing for STALL_TIMEOUT.
+    pub fn gave_up(&mut self, now: Micros) -> bool {
+        let Some(backlog) = self.backlog.as_mut().filter(|backlog| now >= backlog.deadline) else {
+            return false;
+        };
+        let before = std::mem::replace(&mut backlog.waiting, backlog.data.len() - backlog.sent);
+        backlog.deadline = now + STALL_TIMEOUT;
+        backlog.waiting >= before
+    }
+}

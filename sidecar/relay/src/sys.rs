@@ -1,0 +1,203 @@
+//! The system-call layer: sockets, epoll, eventfd, clock. All `unsafe` code is here.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use rustix::io::{Errno, Result, read, write};
+use rustix::net::{
+    self, AddressFamily, RecvFlags, SendFlags, Shutdown, SocketFlags, SocketType, sockopt,
+};
+use rustix::rand::{GetRandomFlags, getrandom};
+use rustix::time::{ClockId, clock_gettime};
+
+/// Microseconds of the clock that Python's event loops go by.
+pub type Micros = u64;
+
+pub const NEVER: Micros = Micros::MAX;
+
+pub fn clock() -> Micros {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec as u64 * 1_000_000 + now.tv_nsec as u64 / 1000
+}
+
+/// Bytes that no one can guess.
+pub fn random<const SIZE: usize>() -> [u8; SIZE] {
+    let mut bytes = [0; SIZE];
+    let size = getrandom(&mut bytes, GetRandomFlags::empty()).expect("the kernel has random bytes");
+    assert_eq!(size, SIZE, "up to 256 random bytes come whole");
+    bytes
+}
+
+/// Ends the process at once, with nothing of the interpreter or of the C library run any more.
+pub fn exit(status: i32) -> ! {
+    // SAFETY: takes no pointer, and does not return.
+    unsafe { libc::_exit(status) }
+}
+
+/// A connected, or connecting, TCP socket that never blocks.
+pub struct Socket(OwnedFd);
+
+impl Socket {
+    /// A socket of its own for the connection that is `fd`'s, which its owner may close then.
+    pub fn duplicate(fd: RawFd) -> Result<Self> {
+        if fd < 0 {
+            return Err(Errno::BADF);
+        }
+        // SAFETY: it is no negative number, and it is borrowed for the next call only, which fails
+        // where it is not open.
+        let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+        Ok(Self(rustix::io::fcntl_dupfd_cloexec(borrowed, 0)?))
+    }
+
+    /// Begins to connect; on the loopback interface it is done, or refused, at the first `send`.
+    pub fn connect(address: SocketAddr) -> Result<Self> {
+        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = net::socket_with(family, SocketType::STREAM, flags, None)?;
+        sockopt::set_tcp_nodelay(&socket, true)?;
+        match net::connect(&socket, &address) {
+            Ok(()) | Err(Errno::INPROGRESS) => Ok(Self(socket)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Bytes that were taken of `data`; `Errno::AGAIN` where there is no room.
+    pub fn send(&self, data: &[u8]) -> Result<usize> {
+        retry(|| net::send(&self.0, data, SendFlags::NOSIGNAL))
+    }
+
+    /// Bytes that have come, 0 at the end of input; `Errno::AGAIN` where there are none.
+    pub fn receive(&self, buffer: &mut [u8]) -> Result<usize> {
+        retry(|| net::recv(&self.0, &mut *buffer, RecvFlags::empty()).map(|(size, _)| size))
+    }
+
+    /// Ends its output: the peer sees the end of input after all that was sent.
+    pub fn end_output(&self) {
+        // It fails where the connection is gone, which the next read tells.
+        let _ = net::shutdown(&self.0, Shutdown::Write);
+    }
+
+    /// Why the connection failed; `None` where it has not.
+    pub fn error(&self) -> Option<Errno> {
+        match sockopt::socket_error(&self.0) {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) | Err(error) => Some(error),
+        }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsRawFd for Socket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+fn retry<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            result => return result,
+        }
+    }
+}
+
+/// What has become of a descriptor.
+#[derive(Clone, Copy)]
+pub struct Ready {
+    pub key: u64,
+    pub readable: bool,
+    pub writable: bool,
+    /// Its input has ended, or the connection has failed: reading tells which.
+    pub ended: bool,
+}
+
+/// A set of watched descriptors, edge-triggered.
+pub struct Poll(OwnedFd);
+
+impl Poll {
+    pub fn new() -> Result<Self> {
+        epoll::create(epoll::CreateFlags::CLOEXEC).map(Self)
+    }
+
+    /// Watches `fd` for input; its events carry `key`.
+    pub fn add(&self, fd: impl AsFd, key: u64) -> Result<()> {
+        epoll::add(&self.0, fd, epoll::EventData::new_u64(key), INPUT)
+    }
+
+    /// Watches `fd` for room, too; it is told at once where there is some.
+    pub fn want_room(&self, fd: impl AsFd, key: u64) -> Result<()> {
+        let flags = INPUT | epoll::EventFlags::OUT;
+        epoll::modify(&self.0, fd, epoll::EventData::new_u64(key), flags)
+    }
+
+    /// Forgets `fd`, as it must be before it is closed: a duplicate would keep its events coming.
+    pub fn remove(&self, fd: impl AsFd) {
+        let _ = epoll::delete(&self.0, fd); // it fails only where `fd` is not watched
+    }
+
+    /// Waits for events, until the clock shows `until` at most.
+    pub fn wait(&self, until: Micros, ready: &mut Vec<Ready>) -> Result<()> {
+        let mut events = [const { std::mem::MaybeUninit::uninit() }; 256];
+        let limit = (until != NEVER).then(|| milliseconds(until.saturating_sub(clock())));
+        let events = match epoll::wait(&self.0, &mut events, limit.as_ref()) {
+            Ok((events, _)) => events,
+            Err(Errno::INTR) => &mut [],
+            Err(error) => return Err(error),
+        };
+        ready.clear();
+        ready.extend(events.iter().map(|event| {
+            let (key, flags) = (event.data.u64(), event.flags);
+            let ended = flags.intersects(ENDED);
+            Ready {
+                key,
+                readable: ended || flags.contains(epoll::EventFlags::IN),
+                writable: flags.contains(epoll::EventFlags::OUT),
+                ended,
+            }
+        }));
+        Ok(())
+    }
+}
+
+const INPUT: epoll::EventFlags =
+    epoll::EventFlags::IN.union(epoll::EventFlags::RDHUP).union(epoll::EventFlags::ET);
+
+const ENDED: epoll::EventFlags =
+    epoll::EventFlags::RDHUP.union(epoll::EventFlags::HUP).union(epoll::EventFlags::ERR);
+
+/// Rounded up to whole milliseconds, which are epoll's.
+fn milliseconds(time: Micros) -> Timespec {
+    let millis = time.div_ceil(1000);
+    Timespec { tv_sec: (millis / 1000) as i64, tv_nsec: (millis % 1000 * 1_000_000) as i64 }
+}
+
+/// A bell between two threads.
+pub struct Bell(OwnedFd);
+
+impl Bell {
+    pub fn new() -> Result<Self> {
+        eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map(Self)
+    }
+
+    pub fn ring(&self) {
+        // It fails only after 2^64 rings that nobody has heard, and then it rings already.
+        let _ = write(&self.0, &1u64.to_ne_bytes());
+    }
+
+    pub fn silence(&self) {
+        let _ = read(&self.0, &mut [0; 8]); // it fails only where nobody has rung
+    }
+}
+
+impl AsFd for Bell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
