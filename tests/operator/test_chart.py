@@ -28,6 +28,7 @@ FULL: Json = {
     "operator": {
         "replicas": 3,
         "logLevel": "debug",
+        "signingKeyDays": 0,
         "resources": {"requests": {"cpu": 1}, "limits": {"memory": "1Gi"}},
         "priorityClassName": "system-cluster-critical",
         "podLabels": {"team": "edge"},
@@ -132,6 +133,7 @@ def test_every_value_arrives(full: Objects) -> None:
     assert found.sidecar_resources.requests == {"cpu": "20m", "memory": "64Mi"}
     assert found.sidecar_trusted_proxies == "10.0.0.0/8,fd00::/8"
     assert found.log_level == "debug"
+    assert found.signing_key_days is None
     assert found.webhook_listen.port == 10250
     assert found.webhook_certificates == "existing"
     assert found.webhook_secret == "from-cert-manager"  # noqa: S105 - a name
