@@ -105,19 +105,22 @@ def findings(route: RouteObject, verdict: Verdict, reports: Sequence[PodReport])
 
 
 def news(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Finding]:
-    """What is wrong `after` and was not `before` in the same words.
+    """What is wrong `after` and was not `before`.
 
     What only sums up, waits or follows from something that is told itself is none.
     """
-    known = {(c["type"], c["reason"], c["message"]) for c in before.get("conditions", ())}
+    known = {_gist(condition) for condition in before.get("conditions", ())}
     for condition in after["conditions"]:
         finding = msgspec.convert(condition, Finding)
-        if (
-            not _well(finding)
-            and not _implied(finding)
-            and (finding.type, finding.reason, finding.message) not in known
-        ):
+        if not _well(finding) and not _implied(finding) and _gist(condition) not in known:
             yield finding
+
+
+def _gist(condition: Json) -> tuple[str, str, int | str]:
+    """What makes a condition another one; which pods it counts and names changes all the time."""
+    of_pods = condition["type"] in ("ResolvedRefs", "Programmed")
+    last = condition["observedGeneration"] if of_pods else condition["message"]
+    return (condition["type"], condition["reason"], last)
 
 
 def _implied(finding: Finding) -> bool:

@@ -139,13 +139,13 @@ def naming(pods: Collection[str]) -> str:
 def _sentence(conflict: Conflict) -> str:
     if conflict.winner is conflict.loser:
         return (
-            f"{conflict.where}: matches the same requests as {conflict.winner_where}, which comes "
+            f"{conflict.where} matches the same requests as {conflict.winner_where}, which comes "
             "first and gets them all: remove one of the two"
         )
     return (
-        f"{conflict.where}: matches the same requests as {conflict.winner_where} of route "
-        f"{conflict.winner.key}, which goes first by age and name and gets them all: change or "
-        "remove one of the two"
+        f"{conflict.where} of route {conflict.loser.key} matches the same requests as "
+        f"{conflict.winner_where} of route {conflict.winner.key}, which goes first by age and name "
+        "and gets them all: change or remove one of the two"
     )
 
 

@@ -15,6 +15,7 @@ class FakeKube(Kube):
 
     def __init__(self) -> None:
         self.away = False
+        self.tries = 0
         self.secrets: dict[str, dict[str, str]] = {}
         self.before_create: Callable[[], Awaitable[None]] | None = None
         self.leases: dict[str, Json] = {}
@@ -72,5 +73,6 @@ class FakeKube(Kube):
         self.events[name] = event
 
     def _answer(self) -> None:
+        self.tries += 1
         if self.away:
             raise KubeError("away")

@@ -227,5 +227,15 @@ def test_news_is_what_went_wrong_and_was_not_said_before() -> None:
     assert [finding.message for finding in told] == ["spec.x: is wrong"]
 
 
+def test_that_other_pods_fail_is_no_news_until_an_edit() -> None:
+    def failing(item: RouteObject, *names: str) -> Json:
+        return status(item, WELL, *(PodReport(name, failure="x") for name in names))
+
+    assert list(news(failing(ROUTE, "a"), failing(ROUTE, "a", "b"))) == []
+    edited = msgspec.structs.replace(ROUTE, generation=3)
+    (told,) = news(failing(ROUTE, "a"), failing(edited, "a", "b"))
+    assert told.reason == "PodsNotProgrammed"
+
+
 def test_a_push_under_way_is_no_news() -> None:
     assert list(news({}, status(ROUTE, WELL, PodReport("p")))) == []

@@ -83,7 +83,8 @@ def test_the_loser_of_an_exact_tie_is_told_who_wins_and_stays_in_the_table() -> 
     assert planned.verdicts["uid-older"].lost == ()
     (sentence,) = planned.verdicts["uid-younger"].lost
     assert "spec.rules[0].matches[0]" in sentence
-    assert "route shop/older" in sentence
+    assert "of route shop/younger matches" in sentence
+    assert "of route shop/older, which goes first" in sentence
     assert names(planned, "p") == ["older", "younger"]
 
 
@@ -99,7 +100,7 @@ def test_a_route_that_ties_with_itself_is_told_so() -> None:
     spec = {"selector": {"matchLabels": {"app": "chat"}}, "rules": [rule, rule]}
     (sentence,) = made([route("r", spec=spec)], [pod("p")]).verdicts["uid-r"].lost
     assert sentence.startswith(
-        "spec.rules[1].matches[0]: matches the same requests as spec.rules[0]"
+        "spec.rules[1].matches[0] matches the same requests as spec.rules[0]"
     )
 
 
