@@ -17,7 +17,7 @@ _AT_ONCE: Final = 16
 """Each is a kubectl process and a connection to the API server."""
 _NAMED: Final = 3
 """How many pods with the same failure are named before they are only counted."""
-_FORBIDDEN: Final = "you may not ask sidecars there: have a role with create on pods/exec"
+_FORBIDDEN: Final = "you may not ask its sidecar: a role with create on pods/exec lets you"
 
 
 @dataclass(frozen=True)

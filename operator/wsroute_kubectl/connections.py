@@ -13,7 +13,7 @@ from wsroute_api import listing
 from wsroute_kubectl import terminal
 from wsroute_kubectl.asking import Answer, ask, failures
 from wsroute_kubectl.kubectl import LIMIT, Kubectl, KubectlError
-from wsroute_kubectl.pods import UNLABELLED, UNSELECTED, Chosen, Pod, choose, get_pod
+from wsroute_kubectl.pods import UNLABELLED, UNSELECTED, Chosen, Pod, choose, get_pod, get_running
 
 _PERIOD: Final = 2.0
 """Seconds between two looks of one who watches."""
@@ -109,9 +109,7 @@ def close(kubectl: Kubectl, flags: Mapping[str, Any]) -> int:
 
 def drain(kubectl: Kubectl, flags: Mapping[str, Any]) -> int:
     """Drain one pod's sidecar; with --wait, until no tunnel is left."""
-    pod = get_pod(kubectl, flags["pod"])
-    if pod.obstacle:
-        raise ValueError(f"{pod.namespace} {pod.key} {pod.obstacle}")
+    pod = get_running(kubectl, flags["pod"])
     order = ("drain", *(["--wait"] if flags["wait"] else []))
     limit = None if flags["wait"] else LIMIT
     with ThreadPoolExecutor(1) as pool:

@@ -65,6 +65,14 @@ def get_pod(kubectl: Kubectl, target: str) -> Pod:
     return found[0]
 
 
+def get_running(kubectl: Kubectl, target: str) -> Pod:
+    """The pod of this name, whose sidecar can be asked; ValueError says why it cannot."""
+    pod = get_pod(kubectl, target)
+    if pod.obstacle:
+        raise ValueError(f"{pod.namespace} {pod.key} {pod.obstacle}")
+    return pod
+
+
 def get_route(kubectl: Kubectl, name: str) -> Json:
     """The route's object."""
     found: Json = kubectl.get(f"{contract.PLURAL}.{contract.GROUP}", name)
@@ -113,10 +121,10 @@ def _obstacle(pod: Json) -> str:
         return f"has no sidecar: label its template {contract.INJECT_LABEL}=true"
     for status in pod.get("status", {}).get("initContainerStatuses", []):
         if status["name"] == contract.CONTAINER and "running" not in status.get("state", {}):
-            return f"its sidecar does not run{_reason(status)}: kubectl describe it"
+            return f"its sidecar does not run{_reason(status)}: kubectl describe pod tells more"
         if status["name"] == contract.CONTAINER:
             return ""
-    return "its sidecar is not there yet: kubectl describe it"
+    return "its sidecar is not there yet: kubectl describe pod tells more"
 
 
 def _reason(status: Json) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from wsroute_api import listing
 from wsroute_kubectl import terminal
@@ -11,10 +11,10 @@ from wsroute_kubectl.asking import Answer, ask
 from wsroute_kubectl.kubectl import Kubectl
 from wsroute_kubectl.pods import UNSELECTED, Json, get_route, selected
 
-_SUMMARY = "Ready"
+_SUMMARY: Final = "Ready"
 """The condition that repeats what is wrong with one of the others."""
 
-_DEAF = (
+_DEAF: Final = (
     "The operator has not looked at this generation: is it running? "
     "kubectl get pods -A -l app.kubernetes.io/part-of=wsroute"
 )
@@ -31,12 +31,10 @@ def status(kubectl: Kubectl, flags: Mapping[str, Any]) -> int:
 def report(route: Json, answers: Sequence[Answer]) -> Iterator[str]:
     """The lines about `route`, whose selected pods gave `answers`."""
     metadata, conditions = route["metadata"], route.get("status", {}).get("conditions", [])
-    ready = any(c["type"] == _SUMMARY and c["status"] == "True" for c in conditions)
-    seen = route.get("status", {}).get("observedGeneration") == metadata["generation"]
-    word = "ready" if ready and seen else "not ready"
+    word = "ready" if is_ready(route) else "not ready"
     key = f"{metadata['namespace']}/{metadata['name']}"
     yield f"{key}, generation {metadata['generation']}: {word}"
-    yield from ([] if seen else [_DEAF])
+    yield from ([] if _is_seen(route) else [_DEAF])
     yield ""
     parts = [c for c in conditions if c["type"] != _SUMMARY]
     rows = [(c["type"], c["status"], c["reason"], c["message"]) for c in parts]
@@ -47,6 +45,20 @@ def report(route: Json, answers: Sequence[Answer]) -> Iterator[str]:
         yield _table("POD GENERATION STATE", [(a.pod.name, *_held(route, a)) for a in answers])
     else:
         yield UNSELECTED
+
+
+def is_ready(route: Json) -> bool:
+    """Whether the operator says so of the present generation."""
+    return _is_seen(route) and any(
+        c["type"] == _SUMMARY and c["status"] == "True" for c in route["status"]["conditions"]
+    )
+
+
+def _is_seen(route: Json) -> bool:
+    seen: bool = (
+        route.get("status", {}).get("observedGeneration") == route["metadata"]["generation"]
+    )
+    return seen
 
 
 def _table(head: str, rows: Sequence[Sequence[str]]) -> str:

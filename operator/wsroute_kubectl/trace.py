@@ -18,7 +18,8 @@ from wsroute_api.problems import problems, route_from_object
 from wsroute_api.types import Route
 from wsroute_kubectl import terminal
 from wsroute_kubectl.kubectl import Kubectl
-from wsroute_kubectl.pods import get_route
+from wsroute_kubectl.pods import get_route, get_running
+from wsroute_kubectl.status import is_ready
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -59,10 +60,14 @@ def _routes(kubectl: Kubectl, flags: Mapping[str, Any]) -> list[Route]:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
         return manifests.parse(text)
     if target.startswith("pod/"):
-        return msgspec.json.decode(kubectl.ask(target[4:], "routes"), type=list[Route])
+        pod = get_running(kubectl, target)
+        return msgspec.json.decode(kubectl.ask(pod.name, "routes"), type=list[Route])
     wanted = get_route(kubectl, target)["spec"]["selector"]
     listed = kubectl.get(f"{contract.PLURAL}.{contract.GROUP}")["items"]
-    return [route_from_object(o) for o in listed if o["spec"]["selector"] == wanted]
+    competing = [found for found in listed if found["spec"]["selector"] == wanted]
+    for name in (found["metadata"]["name"] for found in competing if not is_ready(found)):
+        terminal.note(f"{name} is not ready, so pods may differ: see status {name}, trace pod/NAME")
+    return [route_from_object(found) for found in competing]
 
 
 class _Headers(dict[str, str]):

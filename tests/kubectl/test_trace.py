@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.kubectl.standin import StandIn, wsr
+from tests.kubectl.standin import StandIn, pod, wsr
 from wsroute_kubectl.trace import facts
 
 
@@ -78,9 +78,14 @@ def test_a_request_that_no_rule_takes_is_told_and_fails(cluster: StandIn, tmp_pa
 def test_a_route_competes_with_those_of_the_same_selector(cluster: StandIn) -> None:
     apart = wsr("apart")
     apart["spec"]["selector"] = {"matchLabels": {"app": "other"}}
+    ready = {"type": "Ready", "status": "True"}
     cluster.answer("websocketroutes.wsroute.dev chat", wsr())
-    cluster.answer("websocketroutes.wsroute.dev", {"items": [wsr(), wsr("news"), apart]})
+    chat = wsr(observedGeneration=3, conditions=[ready])
+    cluster.answer("websocketroutes.wsroute.dev", {"items": [chat, wsr("news"), apart]})
     done = cluster.run("trace", "chat", "--url", "ws://h/news")
+
+    (warning,) = done.stderr.splitlines()
+    assert warning.startswith("news is not ready, so pods may differ: see status news")
 
     assert "belongs to shop/news" in done.stdout
     assert "not shop/chat" in done.stdout
@@ -91,6 +96,7 @@ def test_a_pod_is_asked_for_the_routes_that_it_serves(cluster: StandIn) -> None:
     served = {key: wsr()[key] for key in ("spec",)} | {
         "namespace": "shop", "name": "chat", "generation": 3, "created": "",
     }  # fmt: skip
+    cluster.answer("get pod a", pod("a"))
     cluster.answer("a --container=wsroute -- wsroute-sidecar routes", [served])
 
     assert cluster.run("trace", "pod/a", "--url", "ws://h/chat").returncode == 0

@@ -120,9 +120,12 @@ def test_a_pod_that_cannot_be_asked_is_one_line_and_the_rest_is_shown(
                     {"name": "wsroute", "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
                 ],
             ),
-            "its sidecar does not run (CrashLoopBackOff): kubectl describe it",
+            "its sidecar does not run (CrashLoopBackOff): kubectl describe pod tells more",
         ),
-        (pod("b", initContainerStatuses=[]), "its sidecar is not there yet: kubectl describe it"),
+        (
+            pod("b", initContainerStatuses=[]),
+            "its sidecar is not there yet: kubectl describe pod tells more",
+        ),
     ],
 )
 def test_a_pod_without_a_running_sidecar_is_not_asked(
@@ -169,8 +172,8 @@ def test_a_right_that_is_missing_is_named_once(cluster: StandIn) -> None:
     cluster.fail("auth can-i create pods --subresource=exec --namespace=shop", "", said="no\n")
     right, sidecar = cluster.run("connections").stderr.splitlines()
 
-    assert right.startswith("kubectl-wsroute: shop pod/a, pod/b: you may not ask sidecars")
-    assert right.endswith("create on pods/exec")
+    assert right.startswith("kubectl-wsroute: shop pod/a, pod/b: you may not ask its sidecar")
+    assert right.endswith("lets you")
     assert sidecar.startswith("kubectl-wsroute: shop pod/c: has no sidecar")
 
 
