@@ -17,7 +17,7 @@ from wsroute_operator.kube import Kube, connect
 from wsroute_operator.leader import Leadership
 from wsroute_operator.rotation import rotate
 from wsroute_operator.settings import Settings
-from wsroute_operator.sweep import sweep
+from wsroute_operator.sweep import catch_up, mend, sweep
 from wsroute_operator.watch import watch
 
 
@@ -34,6 +34,7 @@ async def run(settings: Settings) -> None:
 
         async def lead(leadership: Leadership) -> None:
             await keys.loaded.wait()
+            await catch_up(kube, index)
             control = Control(index=index, kube=kube, keyring=keys.keyring, leadership=leadership)
             async with asyncio.TaskGroup() as group:
                 group.create_task(control.run())
@@ -45,6 +46,7 @@ async def run(settings: Settings) -> None:
             keys.follow(),
             watch(index),
             sweep(kube, index, settings.relist_seconds),
+            mend(kube, index),
             Leadership(kube, settings.lease_name, settings.identity).elect(lead),
         ]
         if settings.sidecar_image:

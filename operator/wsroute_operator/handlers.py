@@ -19,8 +19,8 @@ from wsroute_operator.index import Item, Kind
 from wsroute_operator.objects import pod_from_object, route_from_raw, version_of
 from wsroute_operator.services import service_from_object
 
-Feed = Callable[[Kind, str, Item | None, int], None]
-"""Takes an event: kind, UID, the object or None when it has gone, and its version."""
+Feed = Callable[[Kind, str, Item | None, int, bool], None]
+"""Takes an event: kind, UID, the object or None when it has gone, its version, whether listed."""
 
 
 def registry(feed: Feed) -> kopf.OperatorRegistry:
@@ -63,4 +63,5 @@ def _pass_on(
     metrics.EVENTS.labels(kind=kind).inc()
     obj: dict[str, Any] = dict(event["object"])
     gone = event["type"] == "DELETED"
-    feed(kind, obj["metadata"]["uid"], None if gone else reduce(obj), version_of(obj))
+    item = None if gone else reduce(obj)
+    feed(kind, obj["metadata"]["uid"], item, version_of(obj), event["type"] is None)

@@ -9,6 +9,7 @@ Rules:
   and is not in it has gone.
 - The index is `complete` once it has had everything that a first list of each kind named. Before
   that nobody may act on it: a table planned from half of the routes would take the others away.
+- It is `current` while it has everything that the latest lists named.
 """
 
 from __future__ import annotations
@@ -69,6 +70,9 @@ class Index:
         self.changed = asyncio.Event()
         """Set when a namespace has become dirty."""
         self.complete = asyncio.Event()
+        self.current = asyncio.Event()
+        self.relisted = asyncio.Event()
+        """Set when a watch has begun with a list: what went before that, it never shows."""
         self._namespaces: dict[str, Namespace] = {}
         self._home: dict[Kind, dict[str, str]] = {kind: {} for kind in KINDS}
         self._versions: dict[Kind, dict[str, int]] = {kind: {} for kind in KINDS}
@@ -137,7 +141,7 @@ class Index:
         for uid in gone:
             self.drop(kind, uid)
         self._awaited[kind] = self.behind(kind, listed)
-        self._look_whether_complete()
+        self._look_whether_current()
         return len(gone)
 
     def behind(self, kind: Kind, listed: Mapping[str, int]) -> dict[str, int]:
@@ -153,8 +157,11 @@ class Index:
         awaited = self._awaited[kind]
         if awaited and uid in awaited and (version is None or version >= awaited[uid]):
             del awaited[uid]
-            self._look_whether_complete()
+            self._look_whether_current()
 
-    def _look_whether_complete(self) -> None:
+    def _look_whether_current(self) -> None:
         if all(awaited == {} for awaited in self._awaited.values()):
             self.complete.set()
+            self.current.set()
+        else:
+            self.current.clear()

@@ -62,15 +62,17 @@ async def watch(index: Index) -> None:
     loop = asyncio.get_running_loop()
     stop: concurrent.futures.Future[None] = concurrent.futures.Future()
 
-    def take_in(kind: Kind, uid: str, item: Item | None, version: int) -> None:
+    def take_in(kind: Kind, uid: str, item: Item | None, version: int, listed: bool) -> None:
+        if listed:
+            index.relisted.set()
         if item is None:
             index.drop(kind, uid)
         else:
             index.put(item, version)
 
-    def feed(kind: Kind, uid: str, item: Item | None, version: int) -> None:
+    def feed(kind: Kind, uid: str, item: Item | None, version: int, listed: bool) -> None:
         if not stop.done():
-            loop.call_soon_threadsafe(take_in, kind, uid, item, version)
+            loop.call_soon_threadsafe(take_in, kind, uid, item, version, listed)
 
     thread = asyncio.create_task(asyncio.to_thread(_run, feed, stop))
     try:

@@ -10,8 +10,8 @@ from tests.operator.build import pod, route
 from tests.operator.fakes import FakeKube
 from tests.operator.waiting import eventually
 from wsroute_operator import sweep as sweep_
-from wsroute_operator.index import Index
-from wsroute_operator.sweep import DeafError, sweep
+from wsroute_operator.index import KINDS, Index
+from wsroute_operator.sweep import DeafError, catch_up, mend, sweep
 
 
 @pytest.fixture(autouse=True)
@@ -92,3 +92,49 @@ async def test_a_watch_that_is_a_little_late_does_not() -> None:
             index.put(pod("p"), version - 1)
             await asyncio.sleep(0.01)
         assert not task.done()
+
+
+async def test_a_watch_that_begins_anew_is_compared_soon() -> None:
+    kube, index = FakeKube(), Index()
+    kube.listed["pods"] = {"uid-p": 1}
+    index.put(pod("p"), 1)
+    index.put(pod("gone"), 1)
+    mending = asyncio.create_task(mend(kube, index))
+    await asyncio.sleep(0.05)
+    assert index.count("pods") == 2, "nothing has happened"
+    kube.away = True
+    index.relisted.set()
+    await asyncio.sleep(0.05)
+    kube.away = False
+    await eventually(lambda: index.known("pods") == {"uid-p"}, "dropped once it can be known")
+    mending.cancel()
+
+
+async def test_who_is_to_lead_waits_for_what_is_listed_now() -> None:
+    kube, index = FakeKube(), Index()
+    kube.listed["routes"] = {"uid-r": 1}
+    index.put(route("r"), 1)
+    for kind in KINDS:
+        index.reconcile(kind, (), kube.listed[kind])
+    assert index.complete.is_set()
+    kube.listed["routes"] = {"uid-r": 2}
+    kube.away = True
+    waiting = asyncio.create_task(catch_up(kube, index))
+    await asyncio.sleep(0.05)
+    kube.away = False
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    index.put(route("r"), 2)
+    await asyncio.wait_for(waiting, 5)
+
+
+async def test_who_hears_nothing_of_what_is_listed_does_not_lead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sweep_, "_PATIENCE", 0.05)
+    kube, index = FakeKube(), Index()
+    for kind in KINDS:
+        index.reconcile(kind, (), {})
+    kube.listed["pods"] = {"uid-p": 1}
+    with pytest.raises(DeafError):
+        await catch_up(kube, index)
