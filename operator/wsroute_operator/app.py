@@ -27,7 +27,7 @@ async def run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with connect() as api:
+    async with connect() as api, connect(fresh=True) as timely:
         index = Index()
         kube = Kube(api, settings.namespace)
         keys = KeyStore(kube, settings.keys_secret)
@@ -47,7 +47,9 @@ async def run(settings: Settings) -> None:
             watch(index),
             sweep(kube, index, settings.relist_seconds),
             mend(kube, index),
-            Leadership(kube, settings.lease_name, settings.identity).elect(lead),
+            Leadership(
+                Kube(timely, settings.namespace), settings.lease_name, settings.identity
+            ).elect(lead),
         ]
         if settings.sidecar_image:
             bootstrap = Bootstrap(index, keys.keyring)

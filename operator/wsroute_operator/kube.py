@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import aiohttp
 from kubernetes.aio import client, config
+from kubernetes.aio.client import rest
 
 from wsroute_api import contract
 from wsroute_operator.index import Kind
@@ -42,9 +43,20 @@ class ConflictError(KubeError):
     """The object is there already, or is another one."""
 
 
+class _Fresh(rest.RESTClientObject):
+    """Uses each connection once."""
+
+    def _create_connector(self) -> aiohttp.TCPConnector:
+        return aiohttp.TCPConnector(ssl=self.ssl_context, force_close=True)
+
+
 @asynccontextmanager
-async def connect() -> AsyncIterator[client.ApiClient]:
-    """A client with the service account's credentials, or, outside of a cluster, kubectl's."""
+async def connect(*, fresh: bool = False) -> AsyncIterator[client.ApiClient]:
+    """A client with the service account's credentials, or, outside of a cluster, kubectl's.
+
+    Kept connections may have died without a word, and each costs a request its whole time limit
+    before another one is tried. With `fresh`, none is kept.
+    """
     configuration = client.Configuration()
     if "KUBERNETES_SERVICE_HOST" in os.environ:
         config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
@@ -53,6 +65,8 @@ async def connect() -> AsyncIterator[client.ApiClient]:
             client_configuration=configuration
         )
     async with client.ApiClient(configuration) as api:
+        if fresh:
+            api.rest_client = _Fresh(configuration)
         yield api
 
 
