@@ -35,14 +35,15 @@ class ApiServer:
 
     Attributes:
         url: Where it listens.
+        port: Its port there.
         folder: A folder of its own that ends with it.
     """
 
     def __init__(self) -> None:
         self._programs: Final = binaries.go_programs()
         self.folder: Final = Path(tempfile.mkdtemp(prefix="wsroute-api-"))
-        self._port, self._etcd, self._peer = free_ports(3)
-        self.url: Final = f"https://127.0.0.1:{self._port}"
+        self.port, self._etcd, self._peer = free_ports(3)
+        self.url: Final = f"https://127.0.0.1:{self.port}"
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._tls = ssl.create_default_context()
         self._tls.check_hostname = False
@@ -93,11 +94,12 @@ class ApiServer:
         """End the silence."""
         self._processes["kube-apiserver"].send_signal(signal.SIGCONT)
 
-    def kubeconfig(self, token: str = OPERATOR) -> Path:
-        """A kubeconfig for a user, by token."""
-        path = self.folder / f"{token}.kubeconfig"
+    def kubeconfig(self, token: str = OPERATOR, port: int = 0) -> Path:
+        """A kubeconfig for a user, by token, which may lead to another port."""
+        port = port or self.port
+        path = self.folder / f"{token}-{port}.kubeconfig"
         cluster = {
-            "server": self.url,
+            "server": f"https://127.0.0.1:{port}",
             "certificate-authority": str(self.folder / "pki" / "apiserver.crt"),
         }
         config = {
@@ -202,7 +204,7 @@ class ApiServer:
         return [
             f"--etcd-servers=http://127.0.0.1:{self._etcd}",
             "--bind-address=127.0.0.1",
-            f"--secure-port={self._port}",
+            f"--secure-port={self.port}",
             f"--cert-dir={pki}",
             f"--token-auth-file={self.folder / 'tokens.csv'}",
             "--authorization-mode=RBAC",

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from tests.operator.apiserver import OPERATOR, ApiServer
+from tests.operator.apiserver import ApiServer
 from tests.operator.standin import Fleet, StandIn
 from tests.operator.waiting import LIMIT, until
 from tests.support.sidecar import free_ports
@@ -26,6 +26,9 @@ from wsroute_operator.keys import Keyring, parse
 Json = dict[str, Any]
 
 SYSTEM: Final = "wsroute-system"
+
+_NUMBERS: Final = count(1)
+"""All clusters of a process share its loopback addresses."""
 
 
 def route(name: str, *, app: str = "chat", port: int | str = 8080, path: str = "/") -> Json:
@@ -47,13 +50,12 @@ class Cluster:
     def __init__(self, api: ApiServer, fleet: Fleet) -> None:
         self.api = api
         self.fleet = fleet
-        self._numbers = count(1)
         api.post("/api/v1/namespaces", {"metadata": {"name": SYSTEM}})
         _grant(api)
 
     def namespace(self) -> str:
         """The name of a new namespace."""
-        name = f"shop-{next(self._numbers)}"
+        name = f"shop-{next(_NUMBERS)}"
         self.api.post("/api/v1/namespaces", {"metadata": {"name": name}})
         return name
 
@@ -71,11 +73,17 @@ class Cluster:
 
     def pod(self, namespace: str, name: str, *, app: str = "chat") -> Pod:
         """A running pod with a sidecar that answers."""
-        number = next(self._numbers)
-        address = f"127.77.{number // 250}.{number % 250 + 1}"
-        pod = Pod(self, pod_manifest(namespace, name, app, self.keys()), address)
+        pod = self.pending(namespace, name, app=app)
         pod.run()
         return pod
+
+    def pending(
+        self, namespace: str, name: str, *, app: str = "chat", address: str = "", key: str = ""
+    ) -> Pod:
+        """A pod that does not run yet; it trusts one `key`, or all there are."""
+        number = next(_NUMBERS)
+        address = address or f"127.77.{number // 250}.{number % 250 + 1}"
+        return Pod(self, pod_manifest(namespace, name, app, [key] if key else self.keys()), address)
 
     def apply(self, namespace: str, *objects: Json) -> None:
         """`kubectl apply` in a namespace."""
@@ -117,6 +125,7 @@ class Pod:
         namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
         created = cluster.api.post(f"/api/v1/namespaces/{namespace}/pods", manifest)
         keys = manifest["spec"]["initContainers"][0]["env"][0]["value"].split(",")
+        self.namespace = namespace
         self.path = f"/api/v1/namespaces/{namespace}/pods/{name}"
         self.address = address
         self.sidecar = StandIn(created["metadata"]["uid"], namespace, keys)
@@ -125,6 +134,10 @@ class Pod:
     def run(self) -> None:
         """Have it run: its sidecar answers, and its status says so."""
         self._cluster.fleet.add(self.address, self.sidecar)
+        self.report_running()
+
+    def report_running(self) -> None:
+        """Have its status say that it runs, whoever answers for its sidecar."""
         self.report({
             "phase": "Running",
             "podIP": self.address,
@@ -182,7 +195,10 @@ def pod_manifest(namespace: str, name: str, app: str, keys: Sequence[str]) -> Js
 class Operator:
     """The real process, from `with` to its end."""
 
-    def __init__(self, api: ApiServer, name: str = "operator-1", *flags: str) -> None:
+    def __init__(
+        self, api: ApiServer, name: str = "operator-1", *flags: str, through: int = 0
+    ) -> None:
+        """`through` is the port at which it finds the API server, where that is another."""
         (self.port,) = free_ports(1)
         self._log = api.folder / f"{name}.log"
         self._command = [
@@ -194,7 +210,7 @@ class Operator:
             "--log-level=debug",
             *flags,
         ]
-        self._env = os.environ | {"KUBECONFIG": str(api.kubeconfig(OPERATOR))}
+        self._env = os.environ | {"KUBECONFIG": str(api.kubeconfig(port=through))}
 
     def __enter__(self) -> Self:
         self.start()
@@ -217,14 +233,17 @@ class Operator:
     def stop(self) -> float:
         """SIGTERM; the seconds until it ended with status 0."""
         begun = time.monotonic()
-        self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(LIMIT) == 0
+        assert self.end(signal.SIGTERM) == 0
         return time.monotonic() - begun
 
     def kill(self) -> None:
         """SIGKILL."""
-        self.process.kill()
-        self.process.wait()
+        self.end(signal.SIGKILL)
+
+    def end(self, number: signal.Signals) -> int:
+        """Send a signal that ends it; its exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(LIMIT)
 
     def lines(self) -> list[Json]:
         """Its log so far."""

@@ -31,6 +31,7 @@ class StandIn:
         version: Epoch and sequence of the latest snapshot.
         pushes: How many requests it got.
         applied: How many of them changed what it serves.
+        history: The routes that it served, by generation, each time they changed.
         answer: Status and body of its next answers, instead of its own.
         hangs: Whether it never answers.
     """
@@ -44,6 +45,7 @@ class StandIn:
         self.digest = ""
         self.pushes = 0
         self.applied = 0
+        self.history: list[dict[str, int]] = []
         self.answer: tuple[int, dict[str, Any]] | None = None
         self.hangs = False
 
@@ -82,6 +84,7 @@ class StandIn:
         if claims.digest != self.digest:
             self.table, self.digest = table, claims.digest
             self.applied += 1
+            self.history.append(self.routes)
         epoch, seq = self.version
         return 200, {"digest": self.digest, "epoch": epoch, "seq": seq}
 

@@ -101,22 +101,6 @@ def test_a_restarted_sidecar_gets_its_table_again(cluster: Cluster, shop: str) -
     until(lambda: pod.sidecar.routes, "the table in the new container")
 
 
-def test_a_sidecar_that_refuses_is_named_with_its_words(cluster: Cluster, shop: str) -> None:
-    cluster.pod(shop, "good")
-    pod = cluster.pod(shop, "old")
-    pod.sidecar.answer = (422, {"error": "field keepalive is unknown"})
-    cluster.apply(shop, route("chat"))
-    programmed = until(
-        lambda: (c := cluster.condition(shop, "chat", "Programmed")) and c,
-        "a status",
-    )
-    assert programmed["reason"] == "PodsNotProgrammed"
-    assert "1 of 2 pods" in programmed["message"]
-    assert (
-        "old: the sidecar refused its routes: field keepalive is unknown" in programmed["message"]
-    )
-
-
 def test_a_pod_without_a_sidecar_shows_on_the_route(cluster: Cluster, shop: str) -> None:
     cluster.apply(shop, route("chat"))
     manifest = {

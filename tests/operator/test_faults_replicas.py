@@ -1,0 +1,122 @@
+"""Replicas of the operator end, sleep, or hear nothing, and what they serve does not suffer."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+
+import pytest
+
+from tests.operator.cluster import Cluster
+from tests.operator.proxy import Proxy
+from tests.operator.scene import FULL, LEASE, ROUTE, Scene
+from tests.operator.waiting import until
+from tests.support.convergence import converges
+from wsroute_api import contract
+
+pytestmark = pytest.mark.cluster
+
+RESTARTS = 100 if FULL else 20
+LONGEST_LIFE = 3.0
+"""Seconds: a replica needs about one to start and, where nobody else does, to lead."""
+
+
+def test_a_restart_touches_neither_sidecars_nor_statuses(cluster: Cluster) -> None:
+    with Scene(cluster) as scene:
+        operator = scene.lead("before")
+        scene.open()
+        api, sidecar = scene.cluster.api, scene.pod.sidecar
+        path = f"/apis/{contract.API_VERSION}/namespaces/{scene.shop}/{contract.PLURAL}/{ROUTE}"
+        version = api.get(path)["metadata"]["resourceVersion"]
+        applied, epoch = sidecar.applied, sidecar.version[0]
+        assert operator.stop() < 5.0
+        assert not scene.leader(), "released"
+        with converges("the operator was restarted", within=10):
+            scene.start("after")
+            until(lambda: sidecar.version[0] > epoch, "the new leader's first push")
+        time.sleep(1.5)
+        assert sidecar.applied == applied
+        assert api.get(path)["metadata"]["resourceVersion"] == version
+
+
+def test_what_changes_while_no_operator_runs_is_made_up_for(cluster: Cluster) -> None:
+    with Scene(cluster) as scene:
+        operator = scene.lead("before")
+        scene.open()
+        gone = scene.cluster.pod(scene.shop, "gone")
+        until(lambda: gone.sidecar.routes, "the third pod")
+        operator.kill()
+        gone.delete()
+        scene.edit()
+        with converges("a pod was deleted while no operator ran", within=20):
+            scene.start("after")
+            assert scene.ready().startswith("2 of 2 pods")
+
+
+def test_a_second_replica_goes_on_when_the_leader_is_killed(cluster: Cluster) -> None:
+    with Scene(cluster) as scene:
+        leader = scene.lead("leader")
+        scene.open()
+        scene.start("standby")
+        leader.kill()
+        with converges("the leader was killed", within=15):
+            scene.change()
+
+
+def test_a_leader_that_was_asleep_overwrites_nothing(cluster: Cluster) -> None:
+    with Scene(cluster) as scene:
+        leader = scene.lead("sleeper")
+        scene.open()
+        scene.start("standby")
+        leader.process.send_signal(signal.SIGSTOP)
+        scene.change()
+        version = scene.pod.sidecar.version
+        leader.process.send_signal(signal.SIGCONT)
+        leader.logged("leadership_lost")
+        assert scene.pod.sidecar.version == version
+        with converges("a leader that was asleep woke up", within=5):
+            scene.change()
+
+
+def test_a_new_leader_whose_watches_had_fallen_silent_brings_nothing_old_back(
+    cluster: Cluster,
+) -> None:
+    with Scene(cluster) as scene:
+        leader = scene.lead("leader")
+        scene.open()
+        with Proxy(scene.cluster.api.port) as proxy:
+            deaf = scene.start("deaf", through=proxy.port)
+            assert proxy.mute()
+            scene.change()
+            leader.kill()
+            with converges("the leader was killed and the other one was deaf", within=60):
+                assert deaf.process.wait(50) == 1, "for its container to be started again"
+                deaf.start()
+                scene.change()
+
+
+def test_restarts_at_random_moments_while_routes_change_lose_nothing(cluster: Cluster) -> None:
+    chance = random.SystemRandom()
+    with Scene(cluster) as scene:
+        operator = scene.lead("restarted")
+        scene.open()
+        led = set()
+        with scene.changing():
+            for _ in range(RESTARTS):
+                time.sleep(chance.uniform(0, LONGEST_LIFE))
+                number = chance.choice((signal.SIGKILL, signal.SIGTERM))
+                status = operator.end(number)
+                assert status in {0, -number}, status
+                lease = scene.cluster.api.get(LEASE)["spec"]
+                led.add(lease["leaseTransitions"])
+                if lease["holderIdentity"]:
+                    _expire(scene)
+                operator.start()
+        with converges(f"{RESTARTS} restarts, {len(led)} of leaders", within=15):
+            scene.ready()
+
+
+def _expire(scene: Scene) -> None:
+    """Do at once what would come about when a killed leader's Lease has expired."""
+    scene.cluster.api.patch(LEASE, {"spec": {"holderIdentity": ""}})
