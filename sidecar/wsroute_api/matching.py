@@ -21,7 +21,7 @@ and must be refused, so no spelling reaches a backend around the rule that was m
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl, unquote
 
@@ -51,15 +51,22 @@ def compile_re2(expression: str) -> Pattern:
     return pattern
 
 
+class Headers(Protocol):
+    """A request's header fields."""
+
+    def get(self, name: str, /) -> str | None:
+        """The value of the field `name`, whatever its case."""
+
+
 class Facts(msgspec.Struct, frozen=True):
-    """What matching looks at in a request; header lookups must ignore case."""
+    """What matching looks at in a request."""
 
     host: str
     """Host without port, lower case, without a trailing dot."""
     path: str
     """Path as sent, without query."""
     method: str = "GET"
-    headers: Mapping[str, str] = {}
+    headers: Headers = {}
     query: str = ""
     subprotocols: tuple[str, ...] = ()
 
@@ -88,7 +95,7 @@ class Candidate(msgspec.Struct, frozen=True):
 
     def admits(self, facts: Facts) -> bool:
         """Whether everything but host and path fits."""
-        return all(test(facts) for test in self.tests)
+        return not self.tests or all(test(facts) for test in self.tests)
 
 
 class Ambiguous(msgspec.Struct, frozen=True):
@@ -121,16 +128,22 @@ class _HostTable:
         for group in (*self.exact.values(), *self.prefixes.values(), self.regexes):
             group.sort(key=lambda candidate: candidate.order)
 
-    def candidates(self, path: str) -> Iterator[Candidate]:
-        yield from self.exact.get(path, ())
+    def find(self, facts: Facts, path: str) -> Candidate | None:
+        """The first candidate that admits `facts`, read as if their path were `path`."""
+        for candidate in self.exact.get(path, ()):
+            if candidate.admits(facts):
+                return candidate
         for candidate in self.regexes:
-            if candidate.pattern is not None and candidate.pattern.fullmatch(path):
-                yield candidate
+            pattern = candidate.pattern
+            if pattern is not None and pattern.fullmatch(path) and candidate.admits(facts):
+                return candidate
         prefix = path.rstrip("/")
         while True:
-            yield from self.prefixes.get(prefix, ())
+            for candidate in self.prefixes.get(prefix, ()):
+                if candidate.admits(facts):
+                    return candidate
             if not prefix:
-                return
+                return None
             prefix = prefix.rpartition("/")[0]
 
 
@@ -158,21 +171,18 @@ class Matcher:
 
     def find(self, facts: Facts) -> Candidate | Ambiguous | None:
         """The match that `facts` belong to, None without one."""
-        found = self._lookup(facts)
+        found = self._lookup(facts, facts.path)
         if _PLAIN_PATH.match(facts.path):
             return found
         liberal = liberal_reading(facts.path)
-        if liberal != facts.path:
-            other = self._lookup(msgspec.structs.replace(facts, path=liberal))
-            if other is not found:
-                return Ambiguous(facts.path, liberal)
+        if liberal != facts.path and self._lookup(facts, liberal) is not found:
+            return Ambiguous(facts.path, liberal)
         return found
 
-    def _lookup(self, facts: Facts) -> Candidate | None:
+    def _lookup(self, facts: Facts, path: str) -> Candidate | None:
         for table in self._hosts(facts.host):
-            for candidate in table.candidates(facts.path):
-                if candidate.admits(facts):
-                    return candidate
+            if (found := table.find(facts, path)) is not None:
+                return found
         return None
 
     def _hosts(self, host: str) -> Iterator[_HostTable]:

@@ -29,7 +29,7 @@ from wsroute_sidecar.headers import Client, Fields
 from wsroute_sidecar.metrics import Metrics
 from wsroute_sidecar.policy import Policy, draw_limits, location, new_target, origin_allowed
 from wsroute_sidecar.relay_types import Dial, DialError
-from wsroute_sidecar.requests import Head, Refusal, check, values
+from wsroute_sidecar.requests import ByName, Head, Refusal, check
 from wsroute_sidecar.routes import Compiled, Live
 from wsroute_sidecar.tunnels import Record, Tunnels, new_id
 
@@ -161,7 +161,7 @@ class Forwarder:
             return Refusal(
                 403, "this address does not speak WebSocket", close=False, cause="upgrade_disabled"
             )
-        origins = values(routed.head.headers, b"origin")
+        origins = routed.head.fields.get(b"origin", ())
         origin = origins[0].decode() if len(origins) == 1 else None
         if len(origins) > 1 or not origin_allowed(policy, origin):
             return Refusal(
@@ -226,7 +226,7 @@ def _match(
         head.hostname,
         head.path,
         head.method,
-        _Lookup(head),
+        _Lookup(head.fields),
         head.query,
         upgrade.subprotocols if upgrade else (),
     )
@@ -244,16 +244,17 @@ def _match(
     return found
 
 
-class _Lookup(dict[str, str]):
+class _Lookup:
     """Header values by name, whatever its case; repeated fields are joined (RFC 9110 5.3)."""
 
-    def __init__(self, head: Head) -> None:
-        super().__init__()
-        self._head = head
+    __slots__ = ("_fields",)
 
-    def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]
-        found = values(self._head.headers, name.lower().encode())
-        return ", ".join(value.decode() for value in found) if found else default
+    def __init__(self, fields: ByName) -> None:
+        self._fields: Final = fields
+
+    def get(self, name: str) -> str | None:
+        found = self._fields.get(name.lower().encode())
+        return None if found is None else b", ".join(found).decode()
 
 
 async def refuse(exchange: Exchange, refusal: Refusal) -> Finished:

@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from wsroute_sidecar.requests import Head, RawHeaders, Refusal, tokens, values
+from wsroute_sidecar.requests import Head, RawHeaders, Refusal, indexed, tokens
 
 MAX_HEAD: Final = 64 * 1024
 """Bytes of a backend's response head, its blank line included; a longer one is a 502."""
@@ -41,24 +41,25 @@ def upgrade_request(
     head: Head, version: tuple[int, int], *, has_body: bool
 ) -> Upgrade | Refusal | None:
     """The upgrade that `head` asks for, None if it asks for none, or why it is refused."""
-    if tokens(head.headers, b"upgrade") != [b"websocket"] or version < (1, 1):
+    fields = head.fields
+    if tokens(fields, b"upgrade") != [b"websocket"] or version < (1, 1):
         return None
-    if b"upgrade" not in tokens(head.headers, b"connection"):
+    if b"upgrade" not in head.options:
         return None
     if head.method != "GET":
         return Refusal(400, "a WebSocket handshake is a GET (RFC 6455 section 4.1)")
     if has_body:
         return Refusal(400, "a WebSocket handshake has no body")
-    versions = values(head.headers, b"sec-websocket-version")
+    versions = fields.get(b"sec-websocket-version", ())
     if len(versions) != 1:
         return Refusal(400, "sec-websocket-version must stand there exactly once")
     if versions[0] != b"13":
         return Refusal(426, "the only WebSocket version is 13", _SUPPORTED)
-    keys = values(head.headers, b"sec-websocket-key")
+    keys = fields.get(b"sec-websocket-key", ())
     if len(keys) != 1 or not _is_nonce(keys[0]):
         return Refusal(400, "sec-websocket-key must be the base64 of 16 bytes, exactly once")
-    offered = b",".join(values(head.headers, b"sec-websocket-protocol")).decode().split(",")
-    return Upgrade(accept_for(keys[0]), tuple(p.strip() for p in offered if p.strip()))
+    offered = b",".join(fields.get(b"sec-websocket-protocol", ())).decode()
+    return Upgrade(accept_for(keys[0]), tuple(p.strip() for p in offered.split(",") if p.strip()))
 
 
 _SUPPORTED: Final = (
@@ -133,12 +134,12 @@ def verdict(answer: Answer, upgrade: Upgrade) -> Switched | Answer:
     """
     if answer.status != 101:
         return answer
-    headers = answer.headers
-    if tokens(headers, b"upgrade") != [b"websocket"]:
+    fields = indexed(answer.headers)
+    if tokens(fields, b"upgrade") != [b"websocket"]:
         raise BadAnswer("its 101 does not say Upgrade: websocket")
-    if b"upgrade" not in tokens(headers, b"connection"):
+    if b"upgrade" not in tokens(fields, b"connection"):
         raise BadAnswer("its 101 does not say Connection: Upgrade")
-    if values(headers, b"sec-websocket-accept") != [upgrade.accept]:
+    if fields.get(b"sec-websocket-accept") != [upgrade.accept]:
         raise BadAnswer("its 101 has a wrong Sec-WebSocket-Accept")
-    chosen = b",".join(values(headers, b"sec-websocket-protocol"))
-    return Switched(headers, chosen.decode("latin-1"))
+    chosen = b",".join(fields.get(b"sec-websocket-protocol", ()))
+    return Switched(answer.headers, chosen.decode("latin-1"))

@@ -17,7 +17,7 @@ import msgspec
 
 from wsroute_api.types import HeaderModifier
 from wsroute_sidecar.config import Network
-from wsroute_sidecar.requests import HOST, Head, RawHeaders, tokens, values
+from wsroute_sidecar.requests import HOST, Head, RawHeaders, indexed, tokens
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -86,7 +86,7 @@ def client(peer: str, scheme: str, head: Head, trusted_proxies: Sequence[Network
     peer = peer.removeprefix("::ffff:")  # an IPv4 peer of a dual-stack listener
     if not within(peer, trusted_proxies):
         return Client(peer, (peer,), scheme, head.host, trusted=False)
-    said = b",".join(values(head.headers, b"x-forwarded-for")).decode()
+    said = b",".join(head.fields.get(b"x-forwarded-for", ())).decode()
     chain = [*(part.strip() for part in said.split(",") if part.strip()), peer]
     address = next((a for a in reversed(chain) if not within(a, trusted_proxies)), chain[0])
     return Client(
@@ -100,7 +100,7 @@ def client(peer: str, scheme: str, head: Head, trusted_proxies: Sequence[Network
 
 def _said(head: Head, name: bytes, form: re.Pattern[bytes]) -> str:
     """What a trusted proxy says, if it is one thing and well formed."""
-    found = values(head.headers, name)
+    found = head.fields.get(name, ())
     return found[0].decode() if len(found) == 1 and form.match(found[0]) else ""
 
 
@@ -137,18 +137,18 @@ def to_backend(
 
     `identity` is this sidecar's name in Via; `request_id` stands in for a missing X-Request-Id.
     """
-    dropped = _NOT_TO_BACKEND.union(tokens(head.headers, b"connection"))
     fields: Fields = [(b"Host", host.encode())]
+    nominated = head.options
     has_request_id = False
-    for name, value in head.headers:
-        lower = name.lower()
-        if lower in dropped or lower.startswith(b"x-forwarded-"):
+    for field in head.headers:
+        name = field[0].lower()
+        if name in _NOT_TO_BACKEND or name in nominated or name.startswith(b"x-forwarded-"):
             continue
-        if lower == b"x-request-id":
+        if name == b"x-request-id":
             if not sender.trusted:
                 continue
             has_request_id = True
-        fields.append((name, value))
+        fields.append(field)
     if upgrade:
         fields += _UPGRADE
     fields += _forwarding(head, sender, identity)
@@ -158,36 +158,35 @@ def to_backend(
 
 
 def _modified(fields: Fields, modifier: Modifier) -> Fields:
+    if modifier is _NO_CHANGE:
+        return fields
     if modifier.dropped:
         fields = [field for field in fields if field[0].lower() not in modifier.dropped]
     return [*fields, *modifier.added]
 
 
 def _forwarding(head: Head, sender: Client, identity: bytes) -> Iterable[tuple[bytes, bytes]]:
-    scheme, host = sender.scheme.encode(), sender.host.encode()
+    scheme, host, address = sender.scheme.encode(), sender.host.encode(), sender.address.encode()
     yield b"X-Forwarded-For", ", ".join(sender.forwarded_for).encode()
     yield b"X-Forwarded-Proto", scheme
     if host:
         yield b"X-Forwarded-Host", host
-    yield b"X-Real-IP", sender.address.encode()
-    address = sender.address.encode()
+    yield b"X-Real-IP", address
     node = b'"[' + address + b']"' if b":" in address else address
     at = b';host="' + host + b'"' if host else b""
     yield b"Forwarded", b"for=" + node + at + b";proto=" + scheme
-    via = [*values(head.headers, b"via"), b"1.1 " + identity]
-    yield b"Via", b", ".join(via)
+    yield b"Via", b", ".join([*head.fields.get(b"via", ()), b"1.1 " + identity])
 
 
 def is_loop(head: Head, identity: bytes) -> bool:
     """Whether `head` has passed through this very sidecar before (RFC 9110 section 7.6.3)."""
-    return any(via.split()[1:2] == [identity] for via in tokens(head.headers, b"via"))
+    return any(via.split()[1:2] == [identity] for via in tokens(head.fields, b"via"))
 
 
 def to_client(headers: RawHeaders, modifier: Modifier) -> Fields:
     """The end-to-end fields of a response, in the backend's order and spelling."""
-    dropped = _HOP_BY_HOP.union(tokens(headers, b"connection"))
-    fields = [(name, value) for name, value in headers if name.lower() not in dropped]
-    return _modified(fields, modifier)
+    dropped = _HOP_BY_HOP.union(tokens(indexed(headers), b"connection"))
+    return _modified([field for field in headers if field[0].lower() not in dropped], modifier)
 
 
 def switching(headers: RawHeaders, modifier: Modifier) -> bytes:
@@ -199,9 +198,7 @@ def switching(headers: RawHeaders, modifier: Modifier) -> bytes:
 
 def serialize(start_line: bytes, fields: Iterable[tuple[bytes, bytes]]) -> bytes:
     """A message head with its blank line (RFC 9112 section 2.1)."""
-    lines = [start_line]
-    lines += [name + b": " + value for name, value in fields]
-    return b"\r\n".join(lines) + b"\r\n\r\n"
+    return b"\r\n".join([start_line, *map(b": ".join, fields), b"", b""])
 
 
 def refusal(

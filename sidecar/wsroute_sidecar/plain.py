@@ -18,7 +18,7 @@ from wsroute_sidecar.adapter import Exchange, Finished, Pool, exact_url, respons
 from wsroute_sidecar.dial import Refused
 from wsroute_sidecar.headers import Fields, Modifier
 from wsroute_sidecar.relay_types import DialError
-from wsroute_sidecar.requests import CONTROL, RawHeaders, values
+from wsroute_sidecar.requests import CONTROL, RawHeaders, indexed
 
 _SKIPPED: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _VERSIONS: Final = (aiohttp.HttpVersion10, aiohttp.HttpVersion11)
@@ -150,7 +150,7 @@ async def _answer(
     """Write a response; its body is framed as the backend's was, or chunked, or by the end."""
     fields = headers.to_client(raw, modifier)
     bodiless = exchange.method == "HEAD" or status in _BODILESS
-    measured = bool(values(raw, b"content-length"))
+    measured = b"content-length" in indexed(raw)
     chunked = not (bodiless or measured) and exchange.version >= (1, 1)
     if chunked:
         fields.append((b"Transfer-Encoding", b"chunked"))

@@ -19,7 +19,7 @@ careful parsers could still understand differently:
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -27,6 +27,8 @@ import msgspec
 from wsroute_api.problems import BROKEN_PERCENT
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
+ByName = Mapping[bytes, Sequence[bytes]]
+"""All values of each field, in order, by its name in lower case."""
 
 MAX_FIELDS: Final = 100
 MAX_FIELDS_SIZE: Final = 64 * 1024
@@ -38,8 +40,9 @@ HOST: Final = re.compile(
     rb"[A-Za-z0-9._-]+(?::[0-9]{0,5})?\Z"
     rb"|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{0,5})?\Z"
 )
-_NAMES: Final = re.compile(rb"(?:[A-Za-z0-9!#$%&'*+.^`|~-]++(?::(?!\Z)|\Z))+\Z")
-"""Names with a colon, which none may have, between them."""
+_NAME: Final = (
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^`|~"  # no underscore
+)
 CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _NOT_HTTP: Final = frozenset(
     [
@@ -59,7 +62,7 @@ _NOT_HTTP: Final = frozenset(
     ]
 )
 """Methods of RTSP, Icecast and HTTP/2's preface, which llhttp knows, too."""
-_SINGLE: Final = frozenset({b"host", b"content-length", b"transfer-encoding"})
+_SINGLE: Final = (b"host", b"content-length", b"transfer-encoding")
 _NEVER_NOMINATED: Final = frozenset(
     {
         b"host",
@@ -100,37 +103,50 @@ class Head(msgspec.Struct, frozen=True):
     hostname: str
     """Host without port, lower case, without trailing dot: what routes are compared with."""
     headers: RawHeaders
+    fields: ByName
+    """The same by name."""
+    options: Sequence[bytes]
+    """What Connection says, in lower case."""
 
 
 def check(
     method: str, target: str, version: tuple[int, int], headers: RawHeaders
 ) -> Head | Refusal:
     """The head that can be trusted, or why there is none."""
+    if refusal := _unspoken(method, version) or _fields_refusal(headers):
+        return refusal
+    fields = indexed(headers)
+    options = tokens(fields, b"connection")
+    if refusal := _contradiction(version, fields, options):
+        return refusal
+    (host,) = fields.get(b"host", (b"",))
+    text = host.decode()
+    target = _origin_form(target, text)
+    if why := _target_problem(target):
+        return Refusal(400, why)
+    path, _, query = target.partition("?")
+    return Head(method, target, path, query, text, hostname(text), headers, fields, options)
+
+
+def _unspoken(method: str, version: tuple[int, int]) -> Refusal | None:
     if method in _NOT_HTTP:
         return Refusal(501, f"{method} is no method of HTTP")
     if method == "CONNECT":
         return Refusal(405, "CONNECT is not for a reverse proxy", (("Allow", "GET, HEAD, POST"),))
     if version not in ((1, 0), (1, 1)):
         return Refusal(505, "only HTTP/1.1 and HTTP/1.0 are spoken here")
-    if refusal := _fields_refusal(headers):
-        return refusal
-    singles = _singles(headers)
-    if isinstance(singles, Refusal):
-        return singles
-    if why := _framing_problem(version, singles):
-        return Refusal(400, why)
-    return _with_target(method, target, version, headers, singles.get(b"host"))
+    return None
 
 
 def _fields_refusal(headers: RawHeaders) -> Refusal | None:
     """What is wrong with names or values, all looked at in one go: this runs for each handshake."""
-    names = b":".join([name for name, _ in headers])
+    names = b"".join([name for name, _ in headers])
     values = b" ".join([value for _, value in headers])
     if len(headers) > MAX_FIELDS:
         return Refusal(431, f"there are more than {MAX_FIELDS} headers")
     if len(names) + len(values) > MAX_FIELDS_SIZE:
         return Refusal(431, f"the headers have more than {MAX_FIELDS_SIZE} bytes")
-    if headers and not (_NAMES.match(names) and names.count(b":") == len(headers) - 1):
+    if names.translate(None, _NAME):
         return Refusal(400, "a header's name has a character that is refused, as underscores are")
     if CONTROL.search(values):
         return Refusal(400, "a header's value has a control character")
@@ -142,33 +158,42 @@ def _fields_refusal(headers: RawHeaders) -> Refusal | None:
     return None
 
 
-def _singles(headers: RawHeaders) -> dict[bytes, bytes] | Refusal:
-    """The fields that may stand there once, by name; what Connection and Expect say is checked."""
-    singles: dict[bytes, bytes] = {}
-    for name, value in headers:
-        lower = name.lower()
-        if lower in _SINGLE:
-            if lower in singles:
-                return Refusal(400, f"{lower.decode()} is repeated")
-            singles[lower] = value
-        elif lower == b"connection" and (why := _nomination_problem(value)):
-            return Refusal(400, why)
-        elif lower == b"expect" and value.lower() != b"100-continue":
-            return Refusal(417, "the only expectation met here is 100-continue")
-    return singles
+def _contradiction(
+    version: tuple[int, int], fields: ByName, options: Sequence[bytes]
+) -> Refusal | None:
+    """What is wrong with the fields that say where the message goes, and where it ends."""
+    if b"" in fields:
+        return Refusal(400, "a header has no name")
+    for name in _SINGLE:
+        if len(fields.get(name, ())) > 1:
+            return Refusal(400, f"{name.decode()} is repeated")
+    if any(value.lower() != b"100-continue" for value in fields.get(b"expect", ())):
+        return Refusal(417, "the only expectation met here is 100-continue")
+    why = (
+        _nomination_problem(options)
+        or _framing_problem(version, fields)
+        or _host_problem(version, fields)
+    )
+    return Refusal(400, why) if why else None
 
 
-def _nomination_problem(value: bytes) -> str | None:
-    for token in value.lower().split(b","):
-        name = token.strip()
+def _host_problem(version: tuple[int, int], fields: ByName) -> str | None:
+    (host,) = fields.get(b"host", (None,))
+    if host is None:
+        return "host is missing" if version >= (1, 1) else None
+    return None if HOST.match(host) else "host is malformed"
+
+
+def _nomination_problem(options: Sequence[bytes]) -> str | None:
+    for name in options:
         if name in _NEVER_NOMINATED or name.startswith((b"x-forwarded-", b"sec-websocket-")):
             return f"Connection must not nominate {name.decode()}"
     return None
 
 
-def _framing_problem(version: tuple[int, int], singles: dict[bytes, bytes]) -> str | None:
-    coding = singles.get(b"transfer-encoding")
-    length = singles.get(b"content-length")
+def _framing_problem(version: tuple[int, int], fields: ByName) -> str | None:
+    (coding,) = fields.get(b"transfer-encoding", (None,))
+    (length,) = fields.get(b"content-length", (None,))
     if coding is not None:
         if length is not None:
             return "content-length and transfer-encoding exclude each other"
@@ -181,25 +206,27 @@ def _framing_problem(version: tuple[int, int], singles: dict[bytes, bytes]) -> s
     return None
 
 
-def _with_target(
-    method: str, target: str, version: tuple[int, int], headers: RawHeaders, host: bytes | None
-) -> Head | Refusal:
-    if host is None and version >= (1, 1):
-        return Refusal(400, "host is missing")
-    if host is not None and not HOST.match(host):
-        return Refusal(400, "host is malformed")
-    text = (host or b"").decode()
-    if absolute := _ABSOLUTE.match(target):
-        if _authority(absolute[2], absolute[1]) != _authority(text, absolute[1]):
-            return Refusal(400, "the absolute target disagrees with host")
-        rest = absolute[3] or "/"
-        target = rest if rest.startswith("/") else f"/{rest}"
+def _origin_form(target: str, host: str) -> str:
+    """Path and query of `target`; empty where it names another authority than `host`."""
+    if target.startswith("/"):
+        return target
+    absolute = _ABSOLUTE.match(target)
+    if absolute is None:
+        return target
+    if _authority(absolute[2], absolute[1]) != _authority(host, absolute[1]):
+        return ""
+    rest = absolute[3] or "/"
+    return rest if rest.startswith("/") else f"/{rest}"
+
+
+def _target_problem(target: str) -> str | None:
+    if not target:
+        return "the absolute target disagrees with host"
     if not _TARGET.match(target):
-        return Refusal(400, "the target is not a path that means one thing only")
-    if BROKEN_PERCENT.search(target):
-        return Refusal(400, "the target has a broken percent-encoding")
-    path, _, query = target.partition("?")
-    return Head(method, target, path, query, text, hostname(text), headers)
+        return "the target is not a path that means one thing only"
+    if "%" in target and BROKEN_PERCENT.search(target):
+        return "the target has a broken percent-encoding"
+    return None
 
 
 def _authority(text: str, scheme: str) -> str:
@@ -214,17 +241,17 @@ def hostname(host: str) -> str:
     return host.lower().partition(":")[0].removesuffix(".")
 
 
-def tokens(headers: RawHeaders, name: bytes) -> list[bytes]:
+def indexed(headers: RawHeaders) -> ByName:
+    """`headers` by name."""
+    fields: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        fields.setdefault(name.lower(), []).append(value)
+    return fields
+
+
+def tokens(fields: ByName, name: bytes) -> list[bytes]:
     """All comma-separated elements of the field `name` (lower case), in order, lower-cased."""
-    return [
-        part.strip().lower()
-        for field, value in headers
-        if field.lower() == name
-        for part in value.split(b",")
-        if part.strip()
-    ]
-
-
-def values(headers: RawHeaders, name: bytes) -> list[bytes]:
-    """All values of the field `name` (lower case)."""
-    return [value for field, value in headers if field.lower() == name]
+    values = fields.get(name)
+    if values is None:
+        return []
+    return [part for piece in b",".join(values).lower().split(b",") if (part := piece.strip())]
