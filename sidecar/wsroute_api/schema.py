@@ -137,12 +137,28 @@ _CONDITION: Final = {
     "type": "object",
     "required": ["type", "status", "reason", "message", "lastTransitionTime"],
     "properties": {
-        "type": {"type": "string", "description": "Accepted, ResolvedRefs, Programmed or Ready."},
-        "status": {"type": "string", "enum": ["True", "False", "Unknown"]},
+        "type": {
+            "type": "string",
+            "description": "Accepted, ResolvedRefs, Programmed or Ready; PartiallyInvalid and "
+            "Bypassed only while there is something to say.",
+        },
+        "status": {
+            "type": "string",
+            "enum": ["True", "False", "Unknown"],
+            "description": "Whether what the type says holds.",
+        },
         "reason": {"type": "string", "description": "One word for machines."},
         "message": {"type": "string", "description": "What is wrong, where, and what to do."},
-        "lastTransitionTime": {"type": "string", "format": "date-time"},
-        "observedGeneration": {"type": "integer", "format": "int64"},
+        "lastTransitionTime": {
+            "type": "string",
+            "format": "date-time",
+            "description": "When the status last became another.",
+        },
+        "observedGeneration": {
+            "type": "integer",
+            "format": "int64",
+            "description": "Generation of the spec that the condition is about.",
+        },
     },
 }
 

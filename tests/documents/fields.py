@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
 from tests.documents.values import CHART
 from wsroute_api import durations, quantities
 from wsroute_api.schema import custom_resource_definition
+from wsroute_operator import conditions
 
 FIELDS: Final = CHART / "FIELDS.md"
 
@@ -39,7 +41,7 @@ def reference() -> str:
                 same[0].append(path)
             else:
                 sections.append(([path], node))
-    return _HEAD + "".join(_section(paths, node) for paths, node in sections)
+    return _HEAD + "".join(_section(paths, node) for paths, node in sections) + _conditions()
 
 
 def _objects(path: str, node: Json) -> Iterator[tuple[str, Json]]:
@@ -71,6 +73,14 @@ def _row(name: str, node: Json, required: bool) -> str:
 
 def _sentence(message: str) -> str:
     return f"It {message}." if message.startswith("must ") else f"{message.capitalize()}."
+
+
+def _conditions() -> str:
+    """The table that `conditions` opens with."""
+    rows = re.findall(r"^    ([A-Z]\w+) +(.+)$", conditions.__doc__ or "", re.MULTILINE)
+    return "\n## Conditions\n\n| type | True means |\n|---|---|\n" + "".join(
+        f"| `{name}` | {meaning} |\n" for name, meaning in rows
+    )
 
 
 def _type(node: Json) -> str:
