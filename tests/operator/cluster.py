@@ -285,12 +285,20 @@ def _grant(api: ApiServer) -> None:
         _rule("", "services", "list", "watch"),
         _rule("events.k8s.io", "events", "create"),
         _rule("apiextensions.k8s.io", "customresourcedefinitions", "list", "watch"),
+        _rule(
+            "admissionregistration.k8s.io",
+            "mutatingwebhookconfigurations",
+            "get",
+            "patch",
+            name="wsroute-webhook",
+        ),
     ]
     rules = [
         _rule("coordination.k8s.io", "leases", "create"),
         _rule("coordination.k8s.io", "leases", "get", "update", name="wsroute-operator"),
         _rule("", "secrets", "create"),
         _rule("", "secrets", "get", "patch", name="wsroute-signing-keys"),
+        _rule("", "secrets", "get", "patch", name="wsroute-webhook"),
     ]
     meta = {"name": "operator"}
     for path, kind, what in (
