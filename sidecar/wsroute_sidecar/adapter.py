@@ -410,9 +410,9 @@ class Server(web.Server):
             read_bufsize=MAX_EARLY,
         )
 
-    def overfull(self) -> bool:
-        """Whether there is one connection too many."""
-        return self._full(len(self._connections))
+    def overfull(self, others: int = 0) -> bool:
+        """Whether there is one connection too many, with `others` that it has not got yet."""
+        return self._full(len(self._connections) + others)
 
     def __call__(self) -> RequestHandler:
         return _Front(self, loop=self._loop, **self._kwargs)

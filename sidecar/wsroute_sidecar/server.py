@@ -17,7 +17,7 @@ from aiohttp import web
 from wsroute_api import log
 from wsroute_api.address import Address
 from wsroute_sidecar import admin, control, health
-from wsroute_sidecar.adapter import HEAD_TIMEOUT, ProxiedServer, Server
+from wsroute_sidecar.adapter import ProxiedServer, Server
 from wsroute_sidecar.admin import Snapshots
 from wsroute_sidecar.config import Settings
 from wsroute_sidecar.drain import Drainer
@@ -186,23 +186,17 @@ async def _listening(server: Server, settings: Settings) -> AsyncIterator[None]:
     """The data port: plain, with TLS, or behind the PROXY protocol."""
     loop = asyncio.get_running_loop()
     factory: Callable[[], asyncio.BaseProtocol] = server
-    context, watch = None, None
+    watch = None
     if settings.proxy_protocol:
         trusted = settings.trusted_proxies
         factory = ProxiedServer(server, lambda peer: within(peer, trusted))
     elif settings.tls_cert is not None and settings.tls_key is not None:
         certificate = _certificate(settings.tls_cert, settings.tls_key)
-        context, watch = certificate.context, asyncio.create_task(certificate.watch())
+        factory = certificate.secured(server)
+        watch = asyncio.create_task(certificate.watch())
     address = settings.listen
     try:
-        listener = await loop.create_server(
-            factory,
-            address.host,
-            address.port,
-            backlog=_BACKLOG,
-            ssl=context,
-            ssl_handshake_timeout=HEAD_TIMEOUT if context else None,
-        )
+        listener = await loop.create_server(factory, address.host, address.port, backlog=_BACKLOG)
     except OSError as error:
         raise ValueError(f"--listen {address}: {error.strerror}") from error
     try:

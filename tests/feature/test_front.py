@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import Server, ServerConnection, serve
 
 from tests.support.sidecar import Sidecar, route
+from tests.support.tls import issue, trust
 from wsroute_sidecar.proxy_protocol import SIGNATURE
 from wsroute_sidecar.tls import Certificate
 
@@ -40,44 +37,13 @@ async def backend() -> AsyncIterator[tuple[int, list[ServerConnection]]]:
         yield next(iter(server.sockets)).getsockname()[1], seen
 
 
-def issue(folder: Path, name: str) -> x509.Certificate:
-    """Write a self-signed certificate for localhost, and its key, to the folder."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(minutes=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "tls.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (folder / "tls.key").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return certificate
-
-
 async def test_wss_reaches_a_backend_that_speaks_ws(
     tmp_path: Path, backend: tuple[int, list[ServerConnection]]
 ) -> None:
     port, seen = backend
-    issue(tmp_path, "first")
-    trust = ssl.create_default_context(cafile=tmp_path / "tls.crt")
-    flags = (f"--tls-cert={tmp_path / 'tls.crt'}", f"--tls-key={tmp_path / 'tls.key'}")
-
-    with Sidecar([route(port)], *flags) as sidecar:
+    with Sidecar([route(port)], *issue(tmp_path, "first")) as sidecar:
         uri = f"wss://localhost:{sidecar.port}/"
-        async with connect(uri, ssl=trust, host="127.0.0.1") as client:
+        async with connect(uri, ssl=trust(tmp_path), host="127.0.0.1") as client:
             for size in (1, 70_000, 1_000_000):
                 await client.send("x" * size)
                 assert await client.recv() == "x" * size

@@ -9,12 +9,14 @@ import socket
 import time
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from tests.bench.processes import cpu_seconds
 from tests.support.echo import echoing
 from tests.support.fleet import call, eventually, faults, fleet, leave, traffic
 from tests.support.sidecar import Sidecar, route
+from tests.support.tls import issue, trust
 
 FILES: Final = 456
 CAPACITY: Final = (FILES - 256) // 2
@@ -39,6 +41,11 @@ def silent(port: int, count: int) -> Iterator[None]:
         for _ in range(count):
             stack.enter_context(socket.create_connection(("127.0.0.1", port)))
         yield
+
+
+def open_files(pid: int) -> int:
+    """How many files a process has open."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
 def health(sidecar: Sidecar) -> int:
@@ -77,3 +84,27 @@ async def test_without_free_descriptors_tunnels_go_on_and_the_way_to_help_stays_
         assert busy < 0.5
         assert sidecar.errors() == []
         await leave([room, *beyond])
+
+
+async def test_tls_handshakes_that_do_not_end_leave_tunnels_and_the_way_to_help_alone(
+    tmp_path: Path,
+) -> None:
+    with contextlib.ExitStack() as stack:
+        backend = stack.enter_context(echoing())
+        sidecar = Sidecar([route(backend.port)], *issue(tmp_path, "localhost"))
+        with few_files():
+            stack.enter_context(sidecar)
+        async with fleet(sidecar.port, 8, tls=trust(tmp_path)) as tunnels:
+            with silent(sidecar.port, SILENT):
+                answers = [await asyncio.to_thread(health, sidecar) for _ in range(5)]
+                async with traffic(tunnels, rate=400):
+                    await asyncio.sleep(0.5)
+            await eventually(lambda: open_files(sidecar.pid) < FILES / 2)
+            room = await call(sidecar.port, tls=trust(tmp_path))
+
+        assert answers == [200] * 5
+        assert faults(tunnels) == []
+        assert all(tunnel.echoes for tunnel in tunnels)
+        assert room.status == 101
+        assert sidecar.errors() == []
+        await leave([room])

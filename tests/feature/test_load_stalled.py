@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Final
+
+import pytest
 
 from tests.bench.processes import memory
 from tests.support.echo import echoing
 from tests.support.fleet import FULL, eventually, faults, fleet, traffic
 from tests.support.sidecar import Sidecar, route
 from tests.support.stalled import ROOM, fill, stalled
+from tests.support.tls import issue, trust
 
 STALLED: Final = 1000 if FULL else 200
 HELD: Final = 256 * 1024
 """Bytes that the sidecar may hold for each of them, both directions together."""
 
 
-async def test_readers_that_stall_cost_a_bounded_amount_each_and_nobody_else_notices() -> None:
-    with echoing(ROOM) as backend, Sidecar([route(backend.port)]) as sidecar:
-        async with fleet(sidecar.port, 64) as lively, stalled(sidecar.port, STALLED) as stuck:
+@pytest.mark.parametrize("over_tls", [False, True], ids=["ws", "wss"])
+async def test_readers_that_stall_cost_a_bounded_amount_each_and_nobody_else_notices(
+    over_tls: bool, tmp_path: Path
+) -> None:
+    flags = issue(tmp_path, "localhost") if over_tls else ()
+    tls = trust(tmp_path) if over_tls else None
+    with echoing(ROOM) as backend, Sidecar([route(backend.port)], *flags) as sidecar:
+        async with (
+            fleet(sidecar.port, 64, tls=tls) as lively,
+            stalled(sidecar.port, STALLED, tls) as stuck,
+        ):
             before = memory(sidecar.pid).private
             await fill(stuck)
             held = memory(sidecar.pid).private - before

@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import os
 import socket
+import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final, NamedTuple
@@ -157,13 +158,21 @@ def request(host: str) -> bytes:
     ).encode()
 
 
-async def call(port: int, *, host: str = "app.test", sock: socket.socket | None = None) -> Tunnel:
+async def call(
+    port: int,
+    *,
+    host: str = "app.test",
+    sock: socket.socket | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> Tunnel:
     """Connect and ask for a tunnel; the answer may be any."""
     loop = asyncio.get_running_loop()
     if sock is None:
-        _, tunnel = await loop.create_connection(Tunnel, "127.0.0.1", port)
-    else:
-        _, tunnel = await loop.create_connection(Tunnel, sock=sock)
+        sock = socket.socket()
+        sock.setblocking(False)
+        await loop.sock_connect(sock, ("127.0.0.1", port))
+    name = "localhost" if tls else None
+    _, tunnel = await loop.create_connection(Tunnel, sock=sock, ssl=tls, server_hostname=name)
     tunnel.transport.write(request(host))
     try:
         async with asyncio.timeout(LIMIT):
@@ -174,21 +183,25 @@ async def call(port: int, *, host: str = "app.test", sock: socket.socket | None 
     return tunnel
 
 
-async def call_many(port: int, count: int, *, host: str = "app.test") -> list[Tunnel]:
+async def call_many(
+    port: int, count: int, *, host: str = "app.test", tls: ssl.SSLContext | None = None
+) -> list[Tunnel]:
     """`count` calls, so many at a time."""
     places = asyncio.Semaphore(_PARALLEL)
 
     async def one() -> Tunnel:
         async with places:
-            return await call(port, host=host)
+            return await call(port, host=host, tls=tls)
 
     return list(await asyncio.gather(*(one() for _ in range(count))))
 
 
 @contextlib.asynccontextmanager
-async def fleet(port: int, count: int, *, host: str = "app.test") -> AsyncIterator[list[Tunnel]]:
+async def fleet(
+    port: int, count: int, *, host: str = "app.test", tls: ssl.SSLContext | None = None
+) -> AsyncIterator[list[Tunnel]]:
     """`count` open tunnels."""
-    tunnels = await call_many(port, count, host=host)
+    tunnels = await call_many(port, count, host=host, tls=tls)
     try:
         assert {tunnel.status for tunnel in tunnels} == {101}
         yield tunnels

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
@@ -18,11 +18,13 @@ ROOM: Final = 16 * 1024
 
 _PIECE: Final = frame(BINARY, bytes(60_000), mask=True)
 _TRIES: Final = 20
-_ENOUGH: Final = 2000
+_NEXT_TO_NOTHING: Final = 0.03
 
 
 @contextlib.asynccontextmanager
-async def stalled(port: int, count: int) -> AsyncIterator[list[Tunnel]]:
+async def stalled(
+    port: int, count: int, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[list[Tunnel]]:
     """Tunnels whose clients do not read."""
     tunnels = []
     try:
@@ -31,7 +33,7 @@ async def stalled(port: int, count: int) -> AsyncIterator[list[Tunnel]]:
             narrow(sock, ROOM)
             sock.connect(("127.0.0.1", port))
             sock.setblocking(False)
-            tunnels.append(await call(port, sock=sock))
+            tunnels.append(await call(port, sock=sock, tls=tls))
             tunnels[-1].transport.pause_reading()
         yield tunnels
     finally:
@@ -40,20 +42,18 @@ async def stalled(port: int, count: int) -> AsyncIterator[list[Tunnel]]:
 
 async def fill(tunnels: Sequence[Tunnel]) -> None:
     """Send on all of them until next to nothing is taken any more."""
-    rests = dict.fromkeys(tunnels, _PIECE)
-    taken = _ENOUGH * len(tunnels)
     async with asyncio.timeout(LIMIT):
-        while taken >= _ENOUGH * len(tunnels):
+        taken = len(tunnels)
+        while taken > len(tunnels) * _NEXT_TO_NOTHING:
             taken = 0
             for _ in range(_TRIES):
                 await asyncio.sleep(0.01)
-                taken += sum(_send_on(tunnel, rests) for tunnel in tunnels)
+                taken += sum(_send_on(tunnel) for tunnel in tunnels)
 
 
-def _send_on(tunnel: Tunnel, rests: dict[Tunnel, bytes]) -> int:
-    """Pass the transport by, which would keep without bound what the kernel does not take."""
-    taken = 0
-    with contextlib.suppress(BlockingIOError, ConnectionError):
-        taken = os.write(tunnel.transport.get_extra_info("socket").fileno(), rests[tunnel])
-    rests[tunnel] = rests[tunnel][taken:] or _PIECE
-    return taken
+def _send_on(tunnel: Tunnel) -> bool:
+    """Whether a further piece could be written, as all before it has gone out."""
+    free = not tunnel.transport.get_write_buffer_size()
+    if free:
+        tunnel.transport.write(_PIECE)
+    return free
