@@ -1,9 +1,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import pytest
+import pytest_asyncio
+
+from wsroute_sidecar import engines
+from wsroute_sidecar.engines import Engine
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 PLAIN: Mapping[str, LoopFactory] = {"asyncio": asyncio.new_event_loop}
@@ -14,3 +19,16 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, LoopFactory
     assert isinstance(item, pytest.Function)
     loops: Mapping[str, LoopFactory] = getattr(item.module, "LOOPS", PLAIN)
     return loops
+
+
+@pytest_asyncio.fixture(params=["asyncio", "native"])
+async def engine(request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
+    """Each relay engine; on a machine without Rust the native one is not there."""
+    name: str = request.param
+    try:
+        with engines.running(name) as running:
+            yield running
+    except ValueError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))

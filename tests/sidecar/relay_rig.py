@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Final, NamedTuple
 
 from tests.support.wire import LIMIT, Wire
-from wsroute_sidecar.dial import Switching
+from wsroute_sidecar.dial import Refused, Switching
+from wsroute_sidecar.engines import Engine
 from wsroute_sidecar.handshake import Answer, parse_head
-from wsroute_sidecar.relay import AsyncioEngine, AsyncioTunnel
-from wsroute_sidecar.relay_types import Dial, End, Initiator, Limits
+from wsroute_sidecar.relay_types import Dial, End, Initiator, Limits, Tunnel
 
 REQUEST: Final = b"GET / HTTP/1.1\r\n\r\n"
 SWITCHING: Final = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
@@ -27,6 +27,8 @@ def judge(raw: bytes) -> Switching | Answer:
 
 class Accepted:
     """The client's side as an engine is given it."""
+
+    bare: Final = True
 
     def __init__(self, transport: asyncio.Transport, early: bytes = b"") -> None:
         self.transport: Final = transport
@@ -63,7 +65,7 @@ class Rig(NamedTuple):
 
     client: Wire
     backend: Wire
-    tunnel: AsyncioTunnel
+    tunnel: Tunnel
     owner: Owner
 
 
@@ -112,6 +114,7 @@ def dial(listener: socket.socket, timeout: float | None = LIMIT) -> Dial:
 
 @asynccontextmanager
 async def tunnel(
+    engine: Engine,
     limits: Limits = NO_LIMITS,
     *,
     early: bytes = b"",
@@ -122,6 +125,7 @@ async def tunnel(
     """An open tunnel; the client has read its 101.
 
     Args:
+        engine: The engine.
         limits: The tunnel's limits.
         early: What the client sends before the 101.
         with_answer: What the backend sends together with its 101.
@@ -134,11 +138,9 @@ async def tunnel(
         transport.pause_reading()
     with listening(buffer) as listener:
         answering = asyncio.create_task(answer(listener, SWITCHING + with_answer))
-        opened = await AsyncioEngine(asyncio.get_running_loop()).open(
-            Accepted(transport, early), dial(listener), judge, limits, owner
-        )
+        opened = await engine.open(Accepted(transport, early), dial(listener), judge, limits, owner)
         backend = await answering
-    assert isinstance(opened, AsyncioTunnel)
+    assert not isinstance(opened, Refused)
     try:
         assert await client.read(len(SWITCHING)) == SWITCHING
         yield Rig(client, backend, opened, owner)
