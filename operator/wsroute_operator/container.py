@@ -21,6 +21,9 @@ Json = dict[str, Any]
 # Any number but 0 would do; this one is the customary "nonroot" of minimal images.
 _USER: Final = 65532
 
+# It takes that long until no kube-proxy leads clients to a pod that is being deleted.
+_DRAIN: Final = ("wsroute-sidecar", "drain", "--accept=5")
+
 
 class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A container's resources; a quantity that needs no unit may be a number."""
@@ -79,7 +82,7 @@ def build(sidecar: Sidecar, tuning: Tuning, keys: Sequence[str]) -> Json:
         "readinessProbe": _probe("/readyz", period=2, failures=2),
         "livenessProbe": _probe("/healthz", period=10, failures=3),
         # A native sidecar's SIGTERM comes after the application has ended, too late to drain.
-        "lifecycle": {"preStop": {"exec": {"command": ["wsroute-sidecar", "drain"]}}},
+        "lifecycle": {"preStop": {"exec": {"command": [*_DRAIN]}}},
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},

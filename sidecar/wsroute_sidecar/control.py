@@ -19,6 +19,7 @@ from wsroute_sidecar.tunnels import Ended, Record, Tunnels
 from wsroute_sidecar.turns import in_turns
 
 _LISTED_AT_ONCE: Final = 100
+_LONGEST_ACCEPT: Final = 60.0
 _ENDED_AT_ONCE: Final = 10
 
 
@@ -57,7 +58,10 @@ def application(live: Live, tunnels: Tunnels, drainer: Drainer) -> web.Applicati
         return reply(200 if chosen else 404, closed=len(chosen))
 
     async def drain(request: web.Request) -> web.Response:
-        drainer.drain()
+        try:
+            drainer.drain(accept=_seconds(request.query.get("accept", "0")))
+        except ValueError as error:
+            return reply(400, error=f"accept: {error}")
         if request.query.get("wait"):
             await drainer.drained()
         return reply(200, open=len(tunnels))
@@ -111,3 +115,10 @@ def _gone(item: Ended, now: float) -> dict[str, Any]:
         "age": round(item.age, 3),
         "endedAgo": round(now - item.at, 3),
     }
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= _LONGEST_ACCEPT:
+        raise ValueError(f"{text} is not from 0 to {_LONGEST_ACCEPT:g} seconds")
+    return seconds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Final
 
 from wsroute_api import log
@@ -23,12 +23,28 @@ class Drainer:
         self._empty: Final = asyncio.Event()
         tunnels.when_empty(self._empty.set)
 
-    def drain(self, *, at_once: bool = False) -> None:
-        """Take no new tunnels, and end the live ones over their windows, or now."""
+    def drain(self, *, at_once: bool = False, accept: float = 0.0) -> None:
+        """End the live tunnels over their windows, or now; `accept` new ones for some seconds.
+
+        A pod's end reaches load balancers late. Those whom they still lead here would be refused;
+        taken in, they are told to go when the others lead elsewhere.
+        """
         if not self._tunnels.draining:
             log.info("drain_begins", tunnels=len(self._tunnels))
         self._tunnels.draining = True
-        self._start(list(self._tunnels), Reason.DRAIN, "pod is going away", at_once=at_once)
+        self._end(list(self._tunnels), at_once=at_once)
+        if accept:
+            self._keep(self._refuse(accept))
+        else:
+            self._tunnels.refusing = True
+
+    async def _refuse(self, delay: float) -> None:
+        await asyncio.sleep(delay)
+        self._tunnels.refusing = True
+        self._end([record for record in self._tunnels if not record.leaving])
+
+    def _end(self, records: Sequence[Record], *, at_once: bool = False) -> None:
+        self._start(records, Reason.DRAIN, "pod is going away", at_once=at_once)
 
     async def drained(self) -> None:
         """Wait until no tunnel is left, or the longest window and its grace are over."""
@@ -62,7 +78,10 @@ class Drainer:
             record.leaving = True
         shuffled = random.sample(records, len(records))
         windows = [(record, 0.0 if at_once else record.policy.drain) for record in shuffled]
-        task = asyncio.create_task(self._pace(spread(windows), reason, text))
+        self._keep(self._pace(spread(windows), reason, text))
+
+    def _keep(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -28,6 +28,9 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     close.add_argument("-o", "--output", choices=("text", "json"), default="text")
     drain = commands.add_parser("drain", help="take no new tunnels, and end the live ones politely")
     drain.add_argument("--wait", action="store_true", help="return when no tunnel is left")
+    drain.add_argument(
+        "--accept", default="0", metavar="SECONDS", help="take new tunnels for so long"
+    )
     commands.add_parser("routes", help="print the routes that are served, as JSON")
 
 
@@ -39,7 +42,10 @@ def run(path: Path, flags: Mapping[str, Any]) -> int:
     if command == "close":
         return _close(path, flags)
     if command == "drain":
-        status, answer = _ask(path, "POST", "/v1/drain" + ("?wait=1" if flags["wait"] else ""))
+        query = {"accept": flags["accept"]} | ({"wait": "1"} if flags["wait"] else {})
+        status, answer = _ask(path, "POST", f"/v1/drain?{urlencode(query)}")
+        if "error" in answer:
+            raise ValueError(f"drain: {answer['error']}")
         print(f"draining; {answer['open']} tunnels are open")
         return int(status >= 400)
     _, answer = _ask(path, "GET", "/v1/routes")

@@ -93,6 +93,9 @@ class Tunnels:
         self.capacity: Final = capacity
         self.ended: Final[deque[Ended]] = deque(maxlen=_REMEMBERED)
         self.draining = False
+        """Whether live tunnels are being ended, and nobody should be led here any more."""
+        self.refusing = False
+        """Whether no tunnel may begin any more."""
         self.established = 0
         """Those whose backend has agreed."""
         self.metrics: Final = metrics
@@ -114,7 +117,7 @@ class Tunnels:
 
     def admit(self, policy: Policy, client: str) -> Record | Refusal:
         """Count a tunnel in before its backend is called, or say why it may not begin."""
-        if self.draining:
+        if self.refusing:
             return _busy(503, "draining", "this pod is being drained")
         if len(self._records) >= self.capacity:
             return _busy(

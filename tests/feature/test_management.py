@@ -158,6 +158,19 @@ async def test_drain_ends_what_is_open_refuses_what_is_new_and_waits_for_the_end
     assert b"\r\nRetry-After: " in head
 
 
+async def test_a_drain_that_accepts_for_a_while_is_seen_by_readiness_at_once(port: int) -> None:
+    with Sidecar([route(port)]) as sidecar:
+        await run(sidecar, "drain", "--accept=60")
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            await asyncio.to_thread(read, f"http://127.0.0.1:{sidecar.metrics}/readyz")
+        async with await connect_to(sidecar) as client:
+            await client.send("hello")
+            assert await client.recv() == "hello"
+        wrong = await run(sidecar, "drain", "--accept=soon")
+    assert wrong.returncode != 0
+    assert "drain: accept: " in wrong.stderr
+
+
 async def test_metrics_count_tunnels_apart_from_plain_http(port: int) -> None:
     with Sidecar([route(port)]) as sidecar:
         async with clients(sidecar, 1) as (client,):

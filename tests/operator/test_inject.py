@@ -115,7 +115,11 @@ def test_the_app_waits_for_the_process_and_the_service_for_routes() -> None:
         "livenessProbe": ("/healthz", 9302),
         "readinessProbe": ("/readyz", 9302),
     }
-    assert sidecar["lifecycle"]["preStop"]["exec"]["command"] == ["wsroute-sidecar", "drain"]
+    assert sidecar["lifecycle"]["preStop"]["exec"]["command"] == [
+        "wsroute-sidecar",
+        "drain",
+        "--accept=5",
+    ]
     assert [(p["name"], p["containerPort"]) for p in sidecar["ports"]] == [
         ("wsroute", 9300),
         ("wsroute-push", 9301),

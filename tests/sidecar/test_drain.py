@@ -40,20 +40,27 @@ class Crowd:
     def __init__(self, count: int, **drain: object) -> None:
         self.time: Final = asyncio.get_running_loop().time
         self._drain: Final = drain
-        self._tunnels: Final = Tunnels(self.time, count, Metrics())
+        self._tunnels: Final = Tunnels(self.time, count + 10, Metrics())
         self.drainer: Final = Drainer(self._tunnels)
-        self.all: Final = [Noted() for _ in range(count)]
-        found = self.table(1).find(Facts("", "/"))
-        assert isinstance(found, tuple)
-        for tunnel in self.all:
-            record = self._tunnels.admit(found[1], "client")
-            assert isinstance(record, Record)
-            record.tunnel = tunnel
+        self.all: Final[list[Noted]] = []
+        for _ in range(count):
+            assert self.begin()
 
     def table(self, port: int) -> Compiled:
         """What is served when the route leads to `port`."""
         manifest: dict[str, Any] = route(port, drain=self._drain)
         return Compiled(Table(namespace="default", routes=[route_from_object(manifest)]))
+
+    def begin(self) -> bool:
+        """Whether another tunnel may begin."""
+        found = self.table(1).find(Facts("", "/"))
+        assert isinstance(found, tuple)
+        record = self._tunnels.admit(found[1], "client")
+        if not isinstance(record, Record):
+            return False
+        record.tunnel = Noted()
+        self.all.append(record.tunnel)
+        return True
 
     @property
     def ended(self) -> int:
@@ -87,3 +94,26 @@ async def test_others_have_their_turns_while_thousands_are_ended_at_once() -> No
         await asyncio.sleep(0)
         turns += 1
     assert turns >= 1000
+
+
+async def test_who_is_led_here_late_is_taken_in_and_told_to_go_when_nobody_is_any_more() -> None:
+    crowd = Crowd(4, timeout="1s")
+    crowd.drainer.drain(accept=5)
+    await asyncio.sleep(1)
+    assert crowd.ended == 4
+    assert crowd.begin()
+    await asyncio.sleep(3)
+    assert crowd.ended == 4
+    await asyncio.sleep(1.1)
+    assert crowd.ended == 5
+    assert not crowd.begin()
+
+
+async def test_a_shutdown_does_not_wait_for_late_comers() -> None:
+    crowd = Crowd(1, timeout="0s")
+    crowd.drainer.drain(accept=5)
+    assert crowd.begin()
+    crowd.drainer.drain()
+    assert not crowd.begin()
+    await asyncio.sleep(0.1)
+    assert crowd.ended == 2
