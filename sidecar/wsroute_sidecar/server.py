@@ -16,16 +16,16 @@ from aiohttp import web
 
 from wsroute_api import log
 from wsroute_api.address import Address
-from wsroute_sidecar import admin, control, health
+from wsroute_sidecar import admin, control, engines, health
 from wsroute_sidecar.adapter import ProxiedServer, Server
 from wsroute_sidecar.admin import Snapshots
 from wsroute_sidecar.config import Settings
 from wsroute_sidecar.drain import Drainer
+from wsroute_sidecar.engines import Engine
 from wsroute_sidecar.forward import Forwarder
 from wsroute_sidecar.headers import within
 from wsroute_sidecar.metrics import Metrics
 from wsroute_sidecar.plain import Backend
-from wsroute_sidecar.relay import AsyncioEngine
 from wsroute_sidecar.routes import Live
 from wsroute_sidecar.serving import Serving
 from wsroute_sidecar.standalone import Manifests
@@ -52,9 +52,12 @@ def capacity() -> int:
 
 
 async def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then drain; ValueError where the routes file is wrong."""
-    loop = asyncio.get_running_loop()
-    engine = AsyncioEngine(loop)
+    """Serve until SIGTERM or SIGINT, then drain; ValueError where a setting is wrong."""
+    with engines.running(settings.relay) as engine:
+        await _serve(settings, engine)
+
+
+async def _serve(settings: Settings, engine: Engine) -> None:
     live = Live()
     metrics = Metrics()
     tunnels = Tunnels(engine.time, capacity(), metrics)
@@ -72,7 +75,7 @@ async def run(settings: Settings) -> None:
     )
     most = tunnels.capacity + _EXTRA
     server = Server(forward, lambda connections: connections + tunnels.established > most)
-    stop = _stop_signals(loop)
+    stop = _stop_signals(asyncio.get_running_loop())
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(backend.close)
         stack.push_async_callback(server.shutdown, 1.0)
