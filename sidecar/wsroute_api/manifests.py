@@ -12,6 +12,7 @@ from wsroute_api.problems import InvalidRouteError, route_from_object
 from wsroute_api.types import Route
 
 _Loader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast
+_DEPTH: Final = 100
 
 
 def parse(text: str) -> list[Route]:
@@ -20,6 +21,7 @@ def parse(text: str) -> list[Route]:
     Documents of other kinds are passed over, so a file that is applied to a cluster serves as well.
     """
     try:
+        _check_depth(text)
         documents = [document for document in yaml.load_all(text, _Loader) if document is not None]
     except yaml.YAMLError as error:
         raise ValueError(f"it is not YAML: {' '.join(str(error).split())}") from error
@@ -30,6 +32,18 @@ def parse(text: str) -> list[Route]:
         if manifest.get("kind") == contract.KIND
         and manifest.get("apiVersion") == contract.API_VERSION
     ]
+
+
+def _check_depth(text: str) -> None:
+    """ValueError beyond _DEPTH: libyaml composes by recursion, until the process crashes."""
+    depth = 0
+    for event in yaml.parse(text, _Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _DEPTH:
+                raise ValueError(f"it is nested more than {_DEPTH} levels deep")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 def _manifests(document: Any) -> Iterator[dict[str, Any]]:

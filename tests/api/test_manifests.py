@@ -81,3 +81,9 @@ def test_what_is_no_yaml_is_told_in_one_line(text: str) -> None:
     with pytest.raises(ValueError, match="it is not YAML: ") as refused:
         parse(text)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("deep", ["[", "{a: ", "- "])
+def test_what_is_nested_beyond_reason_is_told_and_crashes_nothing(deep: str) -> None:
+    with pytest.raises(ValueError, match="nested more than 100 levels"):
+        parse(deep * 100_000)
