@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from aiohttp import web
 
 from wsroute_sidecar.metrics import Metrics
 from wsroute_sidecar.routes import Live
 from wsroute_sidecar.tunnels import Tunnels
+from wsroute_sidecar.turns import in_turns
+
+_COUNTED_AT_ONCE: Final = 250
 
 
 def application(live: Live, tunnels: Tunnels, counted: Metrics) -> web.Application:
@@ -25,18 +29,17 @@ def application(live: Live, tunnels: Tunnels, counted: Metrics) -> web.Applicati
         return web.Response(text="ok\n")
 
     async def metrics(_: web.Request) -> web.Response:
-        living = [
-            (record.policy, record.tunnel.stats())
-            for record in tunnels
-            if record.tunnel is not None
-        ]
+        sums = counted.sums()
+        async for record in in_turns(tunnels, _COUNTED_AT_ONCE):
+            if record.tunnel is not None:
+                sums.add(record.policy, record.tunnel.stats())
         table = live.table
         gauges = {
             "wsroute_routes": 0 if table is None else len(table.routes),
             "wsroute_draining": int(tunnels.draining),
             "wsroute_tasks": len(asyncio.all_tasks()),
         }
-        text = counted.render(living, gauges)
+        text = counted.render(sums, gauges)
         return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4"})
 
     app = web.Application()

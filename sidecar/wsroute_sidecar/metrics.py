@@ -11,7 +11,7 @@ import bisect
 import os
 import resource
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +35,22 @@ class _Histogram:
     def observe(self, value: float) -> None:
         self.counts[bisect.bisect_left(self.bounds, value)] += 1
         self.total += value
+
+
+class Sums:
+    """Counters of what has ended, and of the tunnels that are added."""
+
+    def __init__(self, counters: Mapping[str, Counter[_Labels]]) -> None:
+        self.counters: Final = {name: Counter(series) for name, series in counters.items()}
+        self.open: Final[Counter[_Labels]] = Counter()
+
+    def add(self, policy: Policy, stats: Stats) -> None:
+        """Count a tunnel that is open."""
+        labels = _route(policy)
+        self.open[labels] += 1
+        for name, direction, amount in _traffic(stats):
+            series = self.counters.setdefault(name, Counter())
+            series[*labels, ("direction", direction)] += amount
 
 
 class Metrics:
@@ -84,18 +100,17 @@ class Metrics:
         """A request was answered by the sidecar itself."""
         self._count("wsroute_refusals_total", (("status", str(status)),))
 
-    def render(self, live: Iterable[tuple[Policy, Stats]], gauges: Mapping[str, float]) -> str:
-        """Everything in Prometheus' text format; `live` are the tunnels that are open now."""
-        counters = {name: Counter(series) for name, series in self._counters.items()}
-        open_now: Counter[_Labels] = Counter()
-        for policy, stats in live:
-            labels = _route(policy)
-            open_now[labels] += 1
-            for name, direction, amount in _traffic(stats):
-                series = counters.setdefault(name, Counter())
-                series[*labels, ("direction", direction)] += amount
-        lines = [*_family("wsroute_tunnels_open", "gauge", open_now)]
-        for name, series in sorted(counters.items()):
+    def sums(self) -> Sums:
+        """The counters as they are now, to which the tunnels that are open now are to be added.
+
+        That may take a while: one that ends meanwhile is still among them, so nothing counts twice.
+        """
+        return Sums(self._counters)
+
+    def render(self, sums: Sums, gauges: Mapping[str, float]) -> str:
+        """Everything in Prometheus' text format."""
+        lines = [*_family("wsroute_tunnels_open", "gauge", sums.open)]
+        for name, series in sorted(sums.counters.items()):
             lines += _family(name, "counter", series)
         for name, histograms in sorted(self._histograms.items()):
             lines += _histogram_family(name, histograms)

@@ -73,4 +73,6 @@ def _everything_has_happened() -> str:
     metrics.request(policy, 200, 0.1)
     metrics.refused(404)
     gauges = {"wsroute_routes": 1.0, "wsroute_draining": 0.0, "wsroute_tasks": 2.0}
-    return metrics.render([(policy, stats)], gauges)
+    sums = metrics.sums()
+    sums.add(policy, stats)
+    return metrics.render(sums, gauges)
