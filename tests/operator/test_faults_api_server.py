@@ -5,6 +5,7 @@ These take their time, so they run side by side, each on an API server of its ow
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -37,17 +38,27 @@ KEYS: Final = f"/api/v1/namespaces/{SYSTEM}/secrets/wsroute-signing-keys"
 def an_api_server_that_stops(scene: Scene) -> None:
     operator = scene.lead("patient")
     scene.open()
-    gone = scene.cluster.pod(scene.shop, "gone")
-    until(lambda: gone.sidecar.routes, "the third pod")
     scene.cluster.api.stop()
     time.sleep(AWAY)
     scene.tunnel.more()
     scene.cluster.api.start()
-    gone.delete()  # before the watches are back, which will never show it
     with converges(f"the API server was stopped for {AWAY} s", within=30):
-        scene.edit()
-        assert scene.ready().startswith("2 of 2 pods")
+        scene.change()
     assert operator.process.poll() is None, "without a restart"
+
+
+def a_deletion_that_no_watch_ever_shows(scene: Scene) -> None:
+    operator = scene.lead("sleeper")
+    scene.open()
+    gone = scene.cluster.pod(scene.shop, "gone")
+    until(lambda: gone.sidecar.routes, "the third pod")
+    operator.process.send_signal(signal.SIGSTOP)
+    scene.cluster.api.stop()
+    scene.cluster.api.start()  # without a memory of what it had sent
+    gone.delete()
+    operator.process.send_signal(signal.SIGCONT)
+    with converges("a pod was deleted unseen", within=20):
+        until(lambda: scene.ready().startswith("2 of 2 pods"), "the pod forgotten")
 
 
 def an_api_server_that_answers_no_more(scene: Scene) -> None:
@@ -105,6 +116,7 @@ def a_signing_key_that_is_added_by_hand(scene: Scene) -> None:
 FAULTS: Final[tuple[Fault, ...]] = (
     an_api_server_that_stops,
     an_api_server_that_answers_no_more,
+    a_deletion_that_no_watch_ever_shows,
     watches_that_fall_silent,
     a_signing_key_that_is_added_by_hand,
 )
