@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from tests.documents.values import CHART
 from tests.operator.apiserver import ADMIN
@@ -123,6 +124,15 @@ def test_the_operator_understands_all_that_it_is_told(default: Objects) -> None:
     assert found.webhook_service == "wsroute-webhook"
     assert found.webhook_configuration == "wsroute-webhook"
     assert found.webhook_certificates == "managed"
+
+
+def test_artifact_hub_is_told_of_the_images_that_are_used(default: Objects) -> None:
+    annotations = yaml.safe_load((CHART / "Chart.yaml").read_text("utf-8"))["annotations"]
+    images = {i["name"]: i["image"] for i in yaml.safe_load(annotations["artifacthub.io/images"])}
+    assert images == {
+        "operator": container(default)["image"],
+        "sidecar": told(default).sidecar_image,
+    }
 
 
 def test_every_value_arrives(full: Objects) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.documents.examples import objects_in
 from tests.documents.values import CHART
 from tests.operator.cluster import Cluster
 from wsroute_api import contract
@@ -21,14 +21,6 @@ pytestmark = pytest.mark.cluster  # for the API server, which is built with the 
 Json = dict[str, Any]
 
 ROOT = Path(__file__).parents[2]
-_BLOCK = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-def in_text(path: Path) -> list[Json]:
-    """The whole objects in the YAML of a document; fragments are only parsed."""
-    blocks = _BLOCK.findall(path.read_text("utf-8"))
-    parts = [part for block in blocks for part in yaml.safe_load_all(block)]
-    return [part for part in parts if "kind" in part]
 
 
 def in_folder(path: Path) -> list[Json]:
@@ -43,7 +35,7 @@ def on_artifact_hub() -> list[Json]:
 
 def examples() -> Iterator[Any]:
     for path in (ROOT / "README.md", CHART / "MIGRATING.md"):
-        yield pytest.param(in_text(path), id=path.name)
+        yield pytest.param(objects_in(path), id=path.name)
     for folder in (ROOT / "charts" / "examples").iterdir():
         yield pytest.param(in_folder(folder), id=folder.name)
     yield pytest.param(on_artifact_hub(), id="Artifact Hub")
