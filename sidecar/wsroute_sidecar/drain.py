@@ -58,13 +58,19 @@ class Drainer:
                 log.warning("drain_cut_short", tunnels=len(self._tunnels))
 
     def routes_changed(self, table: Compiled) -> None:
-        """End the tunnels whose rule is changed or gone, if the rule they opened under asks."""
+        """End the tunnels whose rule is changed or gone, if the rule they opened under asks.
+
+        Those stay whose rule is again what it was before their turn to leave came.
+        """
+        if self._tunnels.draining:
+            return
         current = {(policy.key, policy.fingerprint) for policy in table.policies()}
-        stale = [
-            record
-            for record in self._tunnels
-            if not record.leaving and (record.policy.key, record.policy.fingerprint) not in current
-        ]
+        stale = []
+        for record in self._tunnels:
+            if (record.policy.key, record.policy.fingerprint) in current:
+                record.leaving = False
+            elif not record.leaving:
+                stale.append(record)
         for mode in ("Drain", "Close"):
             chosen = [r for r in stale if r.policy.on_route_change == mode]
             self._start(chosen, Reason.ROUTE_CHANGE, "route has changed", at_once=mode == "Close")
@@ -90,5 +96,5 @@ class Drainer:
         for offset, record in paced:
             wait = begun + offset - self._tunnels.time()
             await asyncio.sleep(max(wait, 0.0))  # where there is no wait, the others' turn
-            if self._tunnels.get(record.id) is record:
+            if record.leaving and self._tunnels.get(record.id) is record:
                 record.close(reason, text)

@@ -77,6 +77,28 @@ async def test_further_changes_do_not_hasten_those_that_leave_already() -> None:
     assert crowd.ended == 10
 
 
+async def test_who_has_not_left_when_a_change_is_taken_back_stays() -> None:
+    crowd = Crowd(10, timeout="10s", onRouteChange="Drain")
+    crowd.drainer.routes_changed(crowd.table(2))
+    await asyncio.sleep(4.5)
+    assert crowd.ended == 5
+    crowd.drainer.routes_changed(crowd.table(1))
+    await asyncio.sleep(20)
+    assert crowd.ended == 5
+    crowd.drainer.routes_changed(crowd.table(2))
+    await asyncio.sleep(10)
+    assert crowd.ended == 10
+
+
+async def test_a_shutdown_is_not_taken_back_with_a_change() -> None:
+    crowd = Crowd(10, timeout="10s", onRouteChange="Drain")
+    crowd.drainer.routes_changed(crowd.table(2))
+    crowd.drainer.drain()
+    crowd.drainer.routes_changed(crowd.table(1))
+    await asyncio.sleep(10)
+    assert crowd.ended == 10
+
+
 async def test_a_shutdown_hastens_those_that_leave_because_of_a_change() -> None:
     crowd = Crowd(10, timeout="10s", onRouteChange="Drain")
     crowd.drainer.routes_changed(crowd.table(2))
