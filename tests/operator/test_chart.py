@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import yaml
 
@@ -265,6 +267,14 @@ def test_the_names_in_its_rights_are_those_that_it_uses(full: Objects) -> None:
         ("mutatingwebhookconfigurations", found.webhook_configuration),
     }
     assert ("", "secrets", "from-cert-manager", "patch") not in granted
+
+
+def test_dashboard_and_alert_rules_arrive_as_they_are(full: Objects) -> None:
+    files = CHART / "monitoring"
+    rules = yaml.safe_load((files / "alerts.yaml").read_text("utf-8"))
+    assert full["PrometheusRule", "edge"]["spec"] == rules
+    dashboard = full["ConfigMap", "edge-dashboard"]["data"]["wsroute.json"]
+    assert json.loads(dashboard) == json.loads((files / "dashboard.json").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("issuer", [None, {"kind": "ClusterIssuer", "name": "internal"}])
