@@ -8,7 +8,7 @@ import os
 import resource
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -41,6 +41,9 @@ _RESERVED_FILES: Final = 256
 _EXTRA: Final = 96
 """Clients beyond the tunnels that there may be, each with a socket of its own and a backend's: who
 is refused, who only asks by plain HTTP, who says nothing. Beyond them connections are cut."""
+
+_LAST_WORDS: Final = 1.0
+"""Seconds that requests in flight have when everything else has ended."""
 
 _BACKLOG: Final = 4096
 
@@ -78,7 +81,7 @@ async def _serve(settings: Settings, engine: Engine) -> None:
     stop = _stop_signals(asyncio.get_running_loop())
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(backend.close)
-        stack.push_async_callback(server.shutdown, 1.0)
+        stack.push_async_callback(server.shutdown, _LAST_WORDS)
         await stack.enter_async_context(_routes(settings, serving))
         await stack.enter_async_context(
             _http(health.application(live, tunnels, metrics), settings.metrics, "metrics")
@@ -89,8 +92,10 @@ async def _serve(settings: Settings, engine: Engine) -> None:
         await stack.enter_async_context(_listening(server, settings))
         log.info("started", listen=str(settings.listen), relay=engine.name, pid=os.getpid())
         signalled = await stop.wait()
-        drainer.drain(at_once=signalled == signal.SIGINT)
-        await _drained(drainer, stop)
+        at_once = signalled == signal.SIGINT
+        drainer.drain(at_once=at_once)
+        window = 0.0 if at_once else _window(live)
+        await _drained(_finished(drainer, server, window), stop)
     log.info("stopped")
 
 
@@ -112,11 +117,22 @@ def _stop_signals(loop: asyncio.AbstractEventLoop) -> _Signals:
     return signals
 
 
-async def _drained(drainer: Drainer, stop: _Signals) -> None:
-    drained, impatient = (
-        asyncio.ensure_future(drainer.drained()),
-        asyncio.ensure_future(stop.wait()),
-    )
+def _window(live: Live) -> float:
+    """The longest of the rules' drain windows, in seconds."""
+    policies = () if live.table is None else live.table.policies()
+    return max((policy.drain for policy in policies), default=0.0)
+
+
+async def _finished(drainer: Drainer, server: Server, window: float) -> None:
+    """Wait for the last tunnel, and until `window` is over for plain HTTP that is in flight."""
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    await drainer.drained()
+    await server.shutdown(max(begun + window - loop.time(), _LAST_WORDS))
+
+
+async def _drained(finished: Coroutine[None, None, None], stop: _Signals) -> None:
+    drained, impatient = asyncio.ensure_future(finished), asyncio.ensure_future(stop.wait())
     await asyncio.wait((drained, impatient), return_when=asyncio.FIRST_COMPLETED)
     for task in (drained, impatient):
         task.cancel()

@@ -439,3 +439,29 @@ async def test_a_handshake_under_way_when_sigint_comes_is_ended_too() -> None:
             begun = time.monotonic()
             assert await asyncio.to_thread(sidecar.wait) == 0
             assert time.monotonic() - begun < AT_ONCE
+
+
+async def test_plain_http_that_is_in_flight_at_sigterm_is_answered() -> None:
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        await answer.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as backend:
+        port = backend.sockets[0].getsockname()[1]
+        with Sidecar([route(port, drain={"timeout": "20s"})]) as sidecar:
+            async with aiohttp.ClientSession() as session:
+                asking = asyncio.create_task(session.get(f"http://127.0.0.1:{sidecar.port}/"))
+                await asked.wait()
+                sidecar.terminate()
+                await asyncio.to_thread(sidecar.logged, "drain_begins")
+                await asyncio.sleep(2.5)  # longer than a connection without a request may stay
+                answer.set()
+                response = await asking
+                assert (response.status, await response.text()) == (200, "ok")
+            assert await asyncio.to_thread(sidecar.wait) == 0
