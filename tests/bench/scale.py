@@ -13,6 +13,7 @@ import re
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
@@ -64,12 +65,12 @@ class Trial:
             "start to all programmed (s)": programmed - begun,
             "start to all Ready (s)": ready - begun,
             "start, CPU (s)": self._cpu(),
-            "start, API writes per route": self._town.writes() / len(self._town.routes),
         }
+        self._write("start", self._town.written(), len(self._town.routes))
 
     def _changes(self) -> None:
         """A change of one route at a time, each of another app."""
-        before, written, pushed = self._cpu(), self._town.writes(), self._town.pushes()
+        before, written, pushed = self._cpu(), self._town.written(), self._town.pushes()
         taken = [self._change(number) for number in range(self._town.shape.changes)]
         programmed, ready = ([seconds[which] for seconds in taken] for which in (0, 1))
         self.figures |= {
@@ -78,9 +79,9 @@ class Trial:
             "change to Ready, median (s)": statistics.median(ready),
             "change to Ready, worst (s)": max(ready),
             "change, CPU (s)": (self._cpu() - before) / len(taken),
-            "change, API writes": (self._town.writes() - written) / len(taken),
             "change, pushes": (self._town.pushes() - pushed) / len(taken),
         }
+        self._write("change", self._town.written() - written, len(taken))
 
     def _change(self, number: int) -> tuple[float, float]:
         app = self._town.apps[number % len(self._town.apps)]
@@ -92,7 +93,7 @@ class Trial:
     def _rolling(self) -> None:
         apps = self._town.apps[: self._town.shape.rolled]
         routes = sum(len(app.generations) for app in apps)
-        before, written, begun = self._cpu(), self._town.writes(), time.monotonic()
+        before, written, begun = self._cpu(), self._town.written(), time.monotonic()
         self._town.roll(apps)
         rolled = time.monotonic()
         programmed, _ = self._converged(apps)
@@ -102,27 +103,27 @@ class Trial:
             "its last pod to all programmed (s)": max(0.0, programmed - rolled),
             "its last pod to the last status (s)": max(0.0, self._statuses.latest - rolled),
             "rolling update, CPU (s)": self._cpu() - before,
-            "rolling update, API writes per route": (self._town.writes() - written) / routes,
         }
+        self._write("rolling update", self._town.written() - written, routes)
 
     def _touching(self) -> None:
         """What changes nothing leads to no push and to no write."""
         events, before = self._events(), self._cpu()
-        written, pushed = self._town.writes(), self._town.pushes()
+        written, pushed = self._town.written(), self._town.pushes()
         self._town.touch()
         touched = len(self._town.routes) + len(self._town.pods)
         until(lambda: self._events() >= events + touched, "all events seen", LIMIT)
         self.figures["all objects touched, CPU (s)"] = self._cpu() - before
-        pods, routes = self._settle()
+        pods, settled = self._settle()
         self.figures |= {
             "all objects touched, pushes": self._town.pushes() - pushed - pods,
-            "all objects touched, API writes": self._town.writes() - written - routes,
             "memory, peak (MB)": _peak(self._operator) / 1e6,
         }
+        self._write("all objects touched", self._town.written() - written - settled)
 
     def _restart(self) -> None:
         """A new leader raises every sidecar's version, changes nothing and writes nothing."""
-        written, pushed = self._town.writes(), self._town.pushes()
+        written, pushed = self._town.written(), self._town.pushes()
         applied, begun = self._town.applied(), time.monotonic()
         epoch = max(pod.sidecar.version[0] for pod in self._town.pods)
         self._operator.stop()
@@ -133,24 +134,29 @@ class Trial:
             LIMIT,
         )
         self.figures["restart to all confirmed (s)"] = time.monotonic() - begun
-        pods, routes = self._settle()
+        pods, settled = self._settle()
         self.figures |= {
             "restart, pushes per pod": (self._town.pushes() - pushed - pods) / len(self._town.pods),
             "restart, tables changed": self._town.applied() - applied - pods,
-            "restart, API writes": self._town.writes() - written - routes,
         }
+        self._write("restart", self._town.written() - written - settled)
 
-    def _settle(self) -> tuple[int, int]:
+    def _write(self, stage: str, written: Counter[str], routes: int = 1) -> None:
+        """Note what a stage wrote: the statuses by the number of `routes` that it was about."""
+        self.figures[f"{stage}, statuses written"] = written["statuses"] / routes
+        self.figures[f"{stage}, Events written"] = written["Events"]
+
+    def _settle(self) -> tuple[int, Counter[str]]:
         """Change a route of each namespace: when it is ready, all that came before is done.
 
-        Returns how many pods and routes that concerned. One after the other: what takes longer
-        than a second is written twice.
+        Returns how many pods that concerned, and what it wrote. One after the other: what takes
+        longer than a second is written twice.
         """
         first = {app.namespace: app for app in reversed(self._town.apps)}.values()
         for app in first:
             self._town.change(app)
             self._converged([app])
-        return sum(len(app.pods) for app in first), len(first)
+        return sum(len(app.pods) for app in first), Counter(statuses=len(first))
 
     def _converged(self, apps: Collection[App]) -> tuple[float, float]:
         """When the pods of `apps` served their routes, and when all of these said so."""

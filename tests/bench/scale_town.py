@@ -9,6 +9,8 @@ import re
 import subprocess
 import threading
 import time
+import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -31,8 +33,8 @@ _LINE: Final = (
     '{.status.conditions[?(@.type=="Ready")].status} '
     '{.status.conditions[?(@.type=="Ready")].observedGeneration}{"\\n"}'
 )
-_WRITES: Final = re.compile(
-    r'apiserver_request_total\{.*resource="(?:websocketroutes",.*subresource="status|events)".*'
+_WRITTEN: Final = re.compile(
+    r'apiserver_request_total\{code="2.*resource="(websocketroutes",.*subresource="status|events)".*'
     r'verb="(?!GET|LIST|WATCH).*\} (\d+)'
 )
 
@@ -111,6 +113,8 @@ class App:
     def __init__(self, number: int, namespace: str) -> None:
         self.name = f"app-{number}"
         self.namespace = namespace
+        self.owner = str(uuid.uuid4())
+        """UID of what its pods belong to."""
         self.pods: list[Pod] = []
         self.generations: dict[str, int] = {}
 
@@ -168,6 +172,8 @@ class Town:
         # Not the addresses of tests that may run beside this.
         address = f"127.{80 + number // 62500}.{number // 250 % 250}.{number % 250 + 1}"
         manifest = pod_manifest(app.namespace, f"{app.name}-{number}", app.name, self._keys)
+        owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": app.name, "uid": app.owner}
+        manifest["metadata"]["ownerReferences"] = [{**owner, "controller": True}]
         pod = Pod(self._cluster, manifest, address)
         pod.run()
         return pod
@@ -183,7 +189,7 @@ class Town:
         """Give `apps` new pods in place of theirs, as Deployments do: first the new, then none."""
         pairs = [(app, old) for app in apps for old in app.pods]
         for app in apps:
-            app.pods = []
+            app.pods, app.owner = [], str(uuid.uuid4())
         at_once(self._replace, pairs)
 
     def _replace(self, pair: tuple[App, Pod]) -> None:
@@ -206,10 +212,14 @@ class Town:
         """How many of them have changed what a pod serves."""
         return sum(pod.sidecar.applied for pod in self.pods)
 
-    def writes(self) -> int:
-        """Statuses and Events that were written to the API server."""
+    def written(self) -> Counter[str]:
+        """How many statuses and Events the API server has taken in."""
         lines = self._cluster.api.kubectl("get", "--raw=/metrics").splitlines()
-        return sum(int(found[1]) for line in lines if (found := _WRITES.match(line)))
+        found: Counter[str] = Counter()
+        for line in lines:
+            if match := _WRITTEN.match(line):
+                found["Events" if match[1] == "events" else "statuses"] += int(match[2])
+        return found
 
 
 def at_once(work: Callable[[T], R], items: Sequence[T]) -> list[R]:

@@ -19,9 +19,11 @@ def test_the_small_form_converges_and_does_nothing_twice(tmp_path: Path) -> None
     assert figures["restart, pushes per pod"] == 1
     for name in (
         "all objects touched, pushes",
-        "all objects touched, API writes",
+        "all objects touched, statuses written",
+        "all objects touched, Events written",
         "restart, tables changed",
-        "restart, API writes",
+        "restart, statuses written",
+        "restart, Events written",
     ):
         assert figures[name] == 0, name
     assert all(f"{name} " in outcome.stdout for name in figures)
