@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import random
 import signal
 import time
 
 import pytest
 
 from tests.operator.cluster import Cluster
-from tests.operator.proxy import Proxy
-from tests.operator.scene import FULL, LEASE, ROUTE, Scene
+from tests.operator.scene import ROUTE, Scene
 from tests.operator.waiting import until
 from tests.support.convergence import converges
 from wsroute_api import contract
 
 pytestmark = pytest.mark.cluster
-
-RESTARTS = 100 if FULL else 20
-LONGEST_LIFE = 1.5
-"""Seconds, of those that are ended wherever they are, and of those that lead."""
 
 
 def test_a_restart_touches_neither_sidecars_nor_statuses(cluster: Cluster) -> None:
@@ -77,43 +71,3 @@ def test_a_leader_that_was_asleep_overwrites_nothing(cluster: Cluster) -> None:
         assert scene.pod.sidecar.version == version
         with converges("a leader that was asleep woke up", within=5):
             scene.change()
-
-
-def test_a_new_leader_whose_watches_had_fallen_silent_brings_nothing_old_back(
-    cluster: Cluster,
-) -> None:
-    with Scene(cluster) as scene:
-        leader = scene.lead("leader")
-        scene.open()
-        with Proxy(scene.cluster.api.port) as proxy:
-            deaf = scene.start("deaf", through=proxy.port)
-            assert proxy.mute()
-            scene.change()
-            leader.kill()
-            with converges("the leader was killed and the other one was deaf", within=60):
-                assert deaf.process.wait(50) == 1, "for its container to be started again"
-                deaf.start()
-                scene.change()
-
-
-def test_restarts_at_random_moments_while_routes_change_lose_nothing(cluster: Cluster) -> None:
-    chance = random.SystemRandom()
-    with Scene(cluster) as scene:
-        operator = scene.lead("restarted")
-        scene.open()
-        with scene.changing():
-            for number in range(RESTARTS):
-                if number % 2:
-                    until(lambda: scene.leader() == "restarted", "its turn to lead")
-                time.sleep(chance.uniform(0, LONGEST_LIFE))
-                how = chance.choice((signal.SIGKILL, signal.SIGTERM))
-                assert operator.end(how) in {0, -how}
-                _expire(scene)
-                operator.start()
-        with converges(f"{RESTARTS} restarts, half of them of leaders", within=15):
-            scene.ready()
-
-
-def _expire(scene: Scene) -> None:
-    """Do at once what comes about when a killed leader's Lease has expired."""
-    scene.cluster.api.patch(LEASE, {"spec": {"holderIdentity": ""}})

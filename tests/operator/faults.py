@@ -1,37 +1,28 @@
-"""The API server, or what it holds, changes under the operator.
-
-These take their time, so they run side by side, each on an API server of its own.
-"""
+"""Faults that take their time: each is a scene of its own, from the first replica to the end."""
 
 from __future__ import annotations
 
+import random
 import signal
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Final
 
-import pytest
-
-from tests.operator.apiserver import ApiServer
-from tests.operator.cluster import SYSTEM, Cluster, Operator
+from tests.operator.cluster import SYSTEM, Operator
 from tests.operator.proxy import Proxy
-from tests.operator.scene import FULL, Scene
-from tests.operator.standin import Fleet
+from tests.operator.scene import FULL, LEASE, Scene
 from tests.operator.waiting import until
 from tests.support.convergence import converges
 from wsroute_operator.keys import fresh
-
-pytestmark = pytest.mark.cluster
-
-Fault = Callable[[Scene], None]
 
 AWAY: Final = 60 if FULL else 12
 """Seconds."""
 REPLICAS: Final = 13 if FULL else 2
 WATCHES: Final = 4
 """Of each replica: routes, pods, Services and the definitions of resources."""
+RESTARTS: Final = 100 if FULL else 20
+LONGEST_LIFE: Final = 1.5
+"""Seconds, of a replica that is ended wherever it is, and of one that leads."""
 KEYS: Final = f"/api/v1/namespaces/{SYSTEM}/secrets/wsroute-signing-keys"
 
 
@@ -87,6 +78,7 @@ def watches_that_fall_silent(scene: Scene) -> None:
             for replica, before in zip(replicas, heard, strict=True):
                 until(partial(_heard_more, replica, before), f"the watch of {replica}", 120)
         assert all(replica.process.poll() is None for replica in replicas), "without a restart"
+        assert "leadership_lost" not in {line["event"] for line in leader.lines()}
 
 
 def _heard_more(replica: Operator, before: float) -> bool:
@@ -113,26 +105,37 @@ def a_signing_key_that_is_added_by_hand(scene: Scene) -> None:
         assert scene.ready().startswith("3 of 3 pods")
 
 
-FAULTS: Final[tuple[Fault, ...]] = (
-    an_api_server_that_stops,
-    an_api_server_that_answers_no_more,
-    a_deletion_that_no_watch_ever_shows,
-    watches_that_fall_silent,
-    a_signing_key_that_is_added_by_hand,
-)
+def a_new_leader_that_has_heard_nothing_for_a_while(scene: Scene) -> None:
+    leader = scene.lead("leader")
+    scene.open()
+    with Proxy(scene.cluster.api.port) as proxy:
+        deaf = scene.start("deaf", through=proxy.port)
+        assert proxy.mute()
+        scene.change()
+        leader.kill()
+        with converges("the leader was killed and the other one was deaf", within=60):
+            assert deaf.process.wait(50) == 1, "for its container to be started again"
+            deaf.start()
+            scene.change()
 
 
-def _happens(fault: Fault) -> None:
-    with ApiServer() as api, Fleet() as fleet, Scene(Cluster(api, fleet)) as scene:
-        fault(scene)
+def restarts_at_random_moments_while_routes_change(scene: Scene) -> None:
+    chance = random.SystemRandom()
+    operator = scene.lead("restarted")
+    scene.open()
+    with scene.changing():
+        for number in range(RESTARTS):
+            if number % 2:
+                until(lambda: scene.leader() == "restarted", "its turn to lead")
+            time.sleep(chance.uniform(0, LONGEST_LIFE))
+            how = chance.choice((signal.SIGKILL, signal.SIGTERM))
+            assert operator.end(how) in {0, -how}
+            _expire(scene)
+            operator.start()
+    with converges(f"{RESTARTS} restarts, half of them of leaders", within=15):
+        scene.ready()
 
 
-@pytest.fixture(scope="module")
-def faults() -> Iterator[dict[Fault, Future[None]]]:
-    with ThreadPoolExecutor() as pool:
-        yield {fault: pool.submit(_happens, fault) for fault in FAULTS}
-
-
-@pytest.mark.parametrize("fault", FAULTS, ids=[fault.__name__ for fault in FAULTS])
-def test_a_fault_needs_no_human(fault: Fault, faults: dict[Fault, Future[None]]) -> None:
-    faults[fault].result()
+def _expire(scene: Scene) -> None:
+    """Do at once what comes about when a killed leader's Lease has expired."""
+    scene.cluster.api.patch(LEASE, {"spec": {"holderIdentity": ""}})
