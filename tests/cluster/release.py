@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ _RELEASE: Final = "wsroute"
 _CHART: Final = str(Path(__file__).parents[2] / "charts" / "wsroute")
 _PLACE: Final = f"--namespace={NAMESPACE}"
 _OPERATOR: Final = ("deployment/wsroute-operator", _PLACE)
+_LEASE: Final = ("lease/wsroute-operator", _PLACE)
 _VALUES: Final = (
     *(f"image.{part}.repository=wsroute/{part}" for part in ("sidecar", "operator")),
     *(f"image.{part}.tag=dev" for part in ("sidecar", "operator")),
@@ -77,3 +79,24 @@ def no_operator() -> Iterator[None]:
     finally:
         kubectl("scale", f"--replicas={replicas}", *_OPERATOR)
         kubectl("rollout", "status", *_OPERATOR)
+
+
+@contextmanager
+def no_leader() -> Iterator[None]:
+    """Meanwhile all replicas serve the webhook and none leads, unless `let_lead` is called."""
+    _patch_lease(holderIdentity="nobody", leaseDurationSeconds=3600)
+    try:
+        yield
+    finally:
+        let_lead()
+
+
+def let_lead() -> None:
+    """Release the Lease, if `no_leader` holds it."""
+    held = kubectl("get", *_LEASE, "--output=jsonpath={.spec.holderIdentity}")
+    if held == "nobody":
+        _patch_lease(holderIdentity="", leaseDurationSeconds=1)
+
+
+def _patch_lease(**spec: object) -> None:
+    kubectl("patch", *_LEASE, "--type=merge", "--patch", json.dumps({"spec": spec}))

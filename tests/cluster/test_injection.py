@@ -114,6 +114,36 @@ def test_a_pod_that_cannot_have_a_sidecar_is_refused(
     assert reason in _refusal(namespace, **spec)
 
 
+def _annotated(name: str, **annotations: str) -> dict[str, Any]:
+    """A pod with annotations of this project's group."""
+    made = _labelled(name)
+    named = {f"wsroute.dev/{key.replace('_', '-')}": value for key, value in annotations.items()}
+    return made | {"metadata": made["metadata"] | {"annotations": named}}
+
+
+def test_annotations_tune_the_sidecar_by_values_of_their_types(namespace: str) -> None:
+    apply(namespace, _annotated("p", memory_request="80Mi", cpu_limit="1.5", log_level="debug"))
+    (sidecar,) = _ready(namespace, "p")["spec"]["initContainers"]
+    assert sidecar["resources"]["requests"]["memory"] == "80Mi"
+    assert sidecar["resources"]["limits"]["cpu"] == "1500m"
+    assert {"name": "WSROUTE_LOG_LEVEL", "value": "debug"} in sidecar["env"]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "reason"),
+    [
+        ("memory_request", "much", "is 'much': make it a quantity like 64Mi"),
+        ("log_level", "loud", "is 'loud': make it debug, info, warning, error"),
+        ("image", "another:1", "annotation wsroute.dev/image is unknown"),
+    ],
+)
+def test_an_annotation_of_another_type_is_refused(
+    namespace: str, annotation: str, value: str, reason: str
+) -> None:
+    with pytest.raises(CommandError, match=reason):
+        apply(namespace, _annotated("refused", **{annotation: value}))
+
+
 def test_only_pods_that_ask_for_a_sidecar_wait_while_there_is_no_operator(
     installed: str, namespace: str
 ) -> None:
