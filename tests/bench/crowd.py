@@ -12,11 +12,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
 from tests.support.echo import Backend
-from tests.support.fleet import Tunnel, call, eventually, leave
+from tests.support.fleet import Tunnel, call, leave
 from tests.support.frames import BINARY, PING, frame
 from tests.support.pusher import Pusher
 from tests.support.sidecar import Sidecar, route
 from tests.support.stalled import fill, stalled
+from tests.support.waiting import eventually
 
 _chance: Final = random.SystemRandom()
 _RULE: Final[dict[str, Any]] = {

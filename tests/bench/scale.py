@@ -26,7 +26,7 @@ from tests.bench.scenarios import allow_descriptors
 from tests.operator.apiserver import ApiServer
 from tests.operator.cluster import Cluster, Operator
 from tests.operator.standin import Fleet
-from tests.operator.waiting import until
+from tests.support.waiting import until
 
 FULL: Final = Shape(apps=50, pods_of_app=100, routes_of_app=20, namespaces=10, changes=20, rolled=5)
 QUICK: Final = Shape(apps=5, pods_of_app=10, routes_of_app=2, namespaces=2, changes=3, rolled=1)

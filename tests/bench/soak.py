@@ -18,10 +18,11 @@ from typing import Final, NamedTuple
 from tests.bench.crowd import Scene, acting
 from tests.bench.processes import memory
 from tests.support.echo import echoing
-from tests.support.fleet import call, eventually, leave
+from tests.support.fleet import call, leave
 from tests.support.pusher import IDENTITY
 from tests.support.sidecar import Sidecar, route
 from tests.support.stalled import ROOM
+from tests.support.waiting import eventually
 
 _MIB: Final = 1 << 20
 _GROWTH: Final = 8 * _MIB

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from tests.support.waiting import until
+
 from .node.clients import HELM, KUBECTL
 from .node.shell import CommandError, run
-from .node.wait import until
 
 
 def kubectl(*arguments: str, stdin: str | None = None, timeout: float = 180) -> str:
@@ -60,7 +61,7 @@ def service_address(namespace: str, name: str, seconds: float = 20) -> str:
     """A Service's IP address, once it takes connections: its endpoints follow readiness."""
     spec = kubectl_json("get", "service", name, f"--namespace={namespace}")["spec"]
     address = spec["clusterIP"], spec["ports"][0]["port"]
-    until(lambda: _accepts(address), seconds, f"connections to the Service {name}")
+    until(lambda: _accepts(address), f"connections to the Service {name}", seconds)
     return str(address[0])
 
 

@@ -7,6 +7,7 @@ import json
 from contextlib import closing
 from typing import Any
 
+from tests.support.waiting import until
 from wsroute_api.contract import PUSH_PORT, SNAPSHOT_PATH
 
 from . import release
@@ -14,7 +15,6 @@ from .echo import APP, Echo
 from .kube import apply, wait_for
 from .node.clients import CTR
 from .node.shell import run
-from .node.wait import until
 from .objects import route, rule
 from .tunnels import LIMIT, Traffic, handshake
 
@@ -34,7 +34,7 @@ def _kill_sidecar(echo: Echo) -> None:
         now = _sidecar(echo)
         return bool(now["started"]) and now["restartCount"] > before["restartCount"]
 
-    until(started_again, LIMIT, "another process of the sidecar")
+    until(started_again, "another process of the sidecar", LIMIT)
 
 
 def _held(echo: Echo) -> tuple[int, int]:
@@ -93,6 +93,6 @@ def test_the_operator_pushes_to_a_restarted_sidecar_at_once(installed: str, name
     echo.apply("good", rule("/good"))
     held = _held(echo)
     _kill_sidecar(echo)
-    until(lambda: _held(echo) > held, LIMIT, "a push to the new process")
+    until(lambda: _held(echo) > held, "a push to the new process", LIMIT)
     assert _opens(echo.past_the_service(), "/good")
     wait_for("Ready", namespace, "wsr/good", f"pod/{APP}")

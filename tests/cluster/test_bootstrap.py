@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from tests.support.waiting import until
+
 from . import release
 from .echo import APP, Echo
 from .kube import apply, wait_for
-from .node.wait import until
 from .objects import route, rule
 from .tunnels import LIMIT, Traffic, handshake
 
@@ -26,6 +27,6 @@ def test_a_pod_that_starts_while_nobody_leads_serves_the_routes_of_its_admission
             apply(namespace, route("later", rule("/later"), app=APP))
             assert not _serves(echo, "/later")
             release.let_lead()
-            until(lambda: _serves(echo, "/later"), LIMIT, "the first push")
+            until(lambda: _serves(echo, "/later"), "the first push", LIMIT)
             traffic.more()
     wait_for("Ready", namespace, "wsr/first", "wsr/later")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.waiting import until
+
 from .node import cache
-from .node.wait import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +53,7 @@ def test_the_next_builder_starts_afresh_after_a_build_that_was_killed(
     pytestconfig: pytest.Config,
 ) -> None:
     with subprocess.Popen([sys.executable, "-c", _HALF_A_BUILD], cwd=pytestconfig.rootpath) as dead:
-        until(lambda: list(cache.root().rglob("half")), 10, "half a build")
+        until(lambda: list(cache.root().rglob("half")), "half a build", 10)
         dead.kill()
 
     entry = cache.entry("thing", lambda part: part.write_text("whole"))

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from tests.support.waiting import until
+
 from . import release
 from .kube import apply, helm, kubectl, kubectl_json
 from .node.shell import CommandError
-from .node.wait import until
 from .objects import container, injected, pod
 
 SIDECAR = "wsroute"
@@ -163,8 +164,8 @@ def test_only_pods_that_ask_for_a_sidecar_wait_while_there_is_no_operator(
         _ready(namespace, "plain")
         until(
             lambda: "failed calling webhook" in kubectl("events", f"--namespace={namespace}"),
-            20,
             "an event that says why there is no pod",
+            20,
         )
     kubectl("rollout", "status", "deployment/d", f"--namespace={namespace}")
 
@@ -188,14 +189,14 @@ def test_pods_are_created_while_the_webhook_gets_new_certificates(
         logs = [kubectl("logs", name, place[1]) for name in pods] if len(pods) == 2 else []
         return [log.count("webhook_certificate_loaded") for log in logs]
 
-    until(loaded, 60, "the end of replicas of earlier tests")
+    until(loaded, "the end of replicas of earlier tests", 60)
     before = loaded()
     with _pods_being_created(namespace) as outcomes:
         kubectl("delete", "secret", "wsroute-webhook", place[1])
         until(
             lambda: all(new > old for new, old in zip(loaded(), before, strict=True)),
-            60,
             "both replicas with a new certificate",
+            60,
         )
     assert set(outcomes) == {"created"}
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import until
+
 from .browsers import Browser
 from .kube import kubectl, kubectl_json, service_address, temporary_namespace, wait_for
-from .node.wait import until
 
 CHAT = Path(__file__).parents[2] / "charts" / "examples" / "chat"
 RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
@@ -73,15 +74,15 @@ def test_two_browsers_chat_and_see_what_the_sidecar_does(
     for browser in (chromium, firefox):
         browser.open(page)
     for browser in (chromium, firefox):
-        until(partial(browser.run, _CONNECTED), LIMIT, "a connection")
+        until(partial(browser.run, _CONNECTED), "a connection", LIMIT)
 
     chromium.run(_SAY, "hello from Chromium")
-    until(partial(_says, firefox, "hello from Chromium"), LIMIT, "Chromium's message")
+    until(partial(_says, firefox, "hello from Chromium"), "Chromium's message", LIMIT)
     firefox.run(_SAY, "hello from Firefox")
-    until(partial(_says, chromium, "hello from Firefox"), LIMIT, "Firefox's message")
+    until(partial(_says, chromium, "hello from Firefox"), "Firefox's message", LIMIT)
 
     for browser in (chromium, firefox):
-        shown = until(partial(browser.run, _PANEL), LIMIT, "the tunnel in the panel")
+        shown = until(partial(browser.run, _PANEL), "the tunnel in the panel", LIMIT)
         assert f"{shop}/chat" in shown
         assert "rooms" in shown
 
@@ -91,7 +92,7 @@ def test_a_second_pod_is_counted_when_it_serves(shop: str) -> None:
     kubectl("scale", "--replicas=2", *chat)
     kubectl("rollout", "status", *chat)
     shown = ("get", "wsr", "chat", f"--namespace={shop}", "--no-headers")
-    until(lambda: kubectl(*shown).split()[1:3] == ["True", "2/2"], LIMIT, "2 of 2 pods")
+    until(lambda: kubectl(*shown).split()[1:3] == ["True", "2/2"], "2 of 2 pods", LIMIT)
 
 
 def _says(browser: Browser, text: str) -> bool:

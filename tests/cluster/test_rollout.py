@@ -11,11 +11,11 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
+from tests.support.waiting import until
 from wsroute_api.contract import DATA_PORT
 
 from .echo import APP
 from .kube import apply, kubectl, service_address, wait_for
-from .node.wait import until
 from .objects import container, injected, pod, route, rule, service
 from .tunnels import LIMIT, handshake, tunnel
 
@@ -68,7 +68,7 @@ class Clients:
     def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
-        until(lambda: self.handshakes > CLIENTS or self.failures, LIMIT, "tunnels")
+        until(lambda: self.handshakes > CLIENTS or self.failures, "tunnels", LIMIT)
         return self
 
     def __exit__(

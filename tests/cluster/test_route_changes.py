@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from tests.support.waiting import until
+
 from .echo import APP, Echo
 from .kube import apply, kubectl, kubectl_json, wait_for
-from .node.wait import until
 from .objects import route, rule
 from .tunnels import LIMIT, Traffic, handshake, tunnel
 
@@ -53,7 +54,7 @@ def test_tunnels_lose_nothing_while_routes_come_change_and_go(echo: Echo) -> Non
         assert _edition(echo, "/added") is None
 
         echo.delete("edited", "added")
-        until(lambda: _refused(echo, "/edited"), LIMIT, "the end of a deleted route")
+        until(lambda: _refused(echo, "/edited"), "the end of a deleted route", LIMIT)
         assert _refused(echo, "/added")
         steady.more()
         edited.more()
@@ -91,7 +92,7 @@ def test_a_mistake_is_told_where_it_is_and_harms_no_other_route(echo: Echo) -> N
     }
     assert _condition(echo, "mistaken", "Ready")["reason"] == "UnsupportedValue"
     told = ("events", f"--namespace={echo.namespace}", "--for=wsr/mistaken")
-    until(lambda: "is not an RE2 expression" in kubectl(*told), LIMIT, "an Event")
+    until(lambda: "is not an RE2 expression" in kubectl(*told), "an Event", LIMIT)
     echo.delete("sound", "mistaken")
 
 

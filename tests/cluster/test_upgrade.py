@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pytest
 
+from tests.support.waiting import until
 from wsroute_api.contract import CONTAINER, KIND, PLURAL
 
 from . import release
@@ -17,7 +18,6 @@ from .echo import APP, Echo
 from .kube import apply, kubectl, kubectl_json, wait_for
 from .node.clients import CTR
 from .node.shell import run
-from .node.wait import until
 from .objects import container, injected, pod, route, rule
 from .tunnels import LIMIT, Traffic, handshake
 
@@ -35,7 +35,7 @@ def _sidecar_of_a_new_pod(namespace: str) -> Any:
 
 def _new_pods_get(image: str, namespace: str) -> None:
     """Wait for it: API servers may ask an earlier replica until that has ended."""
-    until(lambda: _sidecar_of_a_new_pod(namespace)["image"] == image, LIMIT, f"pods with {image}")
+    until(lambda: _sidecar_of_a_new_pod(namespace)["image"] == image, f"pods with {image}", LIMIT)
 
 
 @contextmanager
@@ -105,8 +105,8 @@ def test_uninstalling_leaves_what_is_the_users_and_installing_again_takes_it_up(
         release.uninstall()
         until(
             lambda: _left_behind() == ["secret/wsroute-signing-keys"],
-            LIMIT,
             "only the keys that pods trust to be left",
+            LIMIT,
         )
         kept = kubectl_json("get", PLURAL, "steady", f"--namespace={served.namespace}")
         assert (kept["kind"], kept["metadata"]["uid"]) == (KIND, uid)

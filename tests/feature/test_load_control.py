@@ -6,8 +6,9 @@ import asyncio
 from typing import Final
 
 from tests.support.echo import echoing
-from tests.support.fleet import FULL, endings, eventually, faults, fleet, traffic
+from tests.support.fleet import FULL, endings, faults, fleet, traffic
 from tests.support.sidecar import Sidecar, route
+from tests.support.waiting import eventually
 
 TUNNELS: Final = 4000 if FULL else 1500
 

@@ -14,9 +14,10 @@ from typing import Final
 
 from tests.bench.processes import cpu_seconds
 from tests.support.echo import echoing
-from tests.support.fleet import call, eventually, faults, fleet, leave, traffic
+from tests.support.fleet import call, faults, fleet, leave, traffic
 from tests.support.sidecar import Sidecar, route
 from tests.support.tls import issue, trust
+from tests.support.waiting import eventually
 
 FILES: Final = 456
 CAPACITY: Final = (FILES - 256) // 2

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from tests.support.echo import echoing
-from tests.support.fleet import FULL, Ending, call, endings, eventually, faults, fleet, traffic
+from tests.support.fleet import FULL, Ending, call, endings, faults, fleet, traffic
 from tests.support.sidecar import Sidecar, route
+from tests.support.waiting import eventually
 
 TUNNELS: Final = 4000 if FULL else 400
 DEAF: Final = 10
@@ -65,7 +66,7 @@ async def test_many_tunnels_that_reach_their_age_do_not_end_all_at_once() -> Non
     with echoing() as backend, Sidecar([route(backend.port, connection=connection)]) as sidecar:
         async with fleet(sidecar.port, TUNNELS) as tunnels:
             limit = least + window + SLACK
-            await eventually(lambda: not any(tunnel.live for tunnel in tunnels), limit)
+            await eventually(lambda: not any(tunnel.live for tunnel in tunnels), seconds=limit)
 
         found = endings(tunnels)
         ages = Counter(int(e.at - t.opened) for e, t in zip(found, tunnels, strict=True))

@@ -18,8 +18,8 @@ from typing import Any, Final, Self
 
 from tests.operator.apiserver import ApiServer
 from tests.operator.standin import Fleet, StandIn
-from tests.operator.waiting import LIMIT, until
 from tests.support.sidecar import free_ports
+from tests.support.waiting import LIMIT, until
 from wsroute_api import contract
 from wsroute_operator.keys import Keyring, parse
 

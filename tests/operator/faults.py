@@ -11,8 +11,8 @@ from typing import Final
 from tests.operator.cluster import SYSTEM, Operator
 from tests.operator.proxy import Proxy
 from tests.operator.scene import FULL, LEASE, Scene
-from tests.operator.waiting import until
 from tests.support.convergence import converges
+from tests.support.waiting import until
 from wsroute_operator.keys import fresh
 
 AWAY: Final = 60 if FULL else 12

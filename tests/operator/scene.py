@@ -20,9 +20,9 @@ from typing import Final, Self
 
 from tests.cluster.tunnels import Traffic
 from tests.operator.cluster import SYSTEM, Cluster, Operator, Pod, route
-from tests.operator.waiting import until
 from tests.support.echo import echoing
 from tests.support.sidecar import Sidecar
+from tests.support.waiting import until
 from wsroute_api import contract
 
 FULL: Final = os.environ.get("WSROUTE_FAULTS") == "full"

@@ -11,8 +11,8 @@ from typing import Any, Final
 import pytest
 
 from tests.operator.cluster import SYSTEM, Cluster, Operator, route
-from tests.operator.waiting import until
 from tests.support.sidecar import Sidecar, free_ports
+from tests.support.waiting import until
 from wsroute_api import contract
 
 pytestmark = pytest.mark.cluster

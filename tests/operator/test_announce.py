@@ -6,7 +6,7 @@ import pytest
 
 from tests.operator.build import changed, pod
 from tests.operator.fakes import FakeKube
-from tests.operator.waiting import eventually
+from tests.support.waiting import eventually
 from wsroute_operator.announce import Announcer, facts
 from wsroute_operator.objects import Owner, Pod
 

@@ -11,7 +11,7 @@ from nacl.signing import SigningKey
 from tests.operator.build import RUNNING, pod, raw_route, route
 from tests.operator.fakes import FakeKube
 from tests.operator.standin import Fleet, StandIn
-from tests.operator.waiting import eventually
+from tests.support.waiting import eventually
 from wsroute_api.snapshot import key_text
 from wsroute_operator import control as control_
 from wsroute_operator.control import Control

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.operator.cluster import Cluster, Operator, route
-from tests.operator.waiting import until
+from tests.support.waiting import until
 from wsroute_api import contract
 
 pytestmark = pytest.mark.cluster

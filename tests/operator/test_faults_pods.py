@@ -6,8 +6,8 @@ import pytest
 
 from tests.operator.cluster import Cluster, route
 from tests.operator.scene import ROUTE, Scene
-from tests.operator.waiting import until
 from tests.support.convergence import converges
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.cluster
 

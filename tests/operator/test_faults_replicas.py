@@ -9,8 +9,8 @@ import pytest
 
 from tests.operator.cluster import Cluster
 from tests.operator.scene import ROUTE, Scene
-from tests.operator.waiting import until
 from tests.support.convergence import converges
+from tests.support.waiting import until
 from wsroute_api import contract
 
 pytestmark = pytest.mark.cluster

@@ -6,8 +6,8 @@ import socket
 import aiohttp
 import pytest
 
-from tests.operator.waiting import eventually
 from tests.support.sidecar import free_ports
+from tests.support.waiting import eventually
 from wsroute_api.address import Address
 from wsroute_operator import health
 from wsroute_operator.index import Index

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.operator.cluster import SYSTEM, Cluster, Operator, route
-from tests.operator.waiting import until
+from tests.support.waiting import until
 from wsroute_operator.keys import fresh
 
 pytestmark = pytest.mark.cluster

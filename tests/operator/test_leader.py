@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.operator.fakes import FakeKube
-from tests.operator.waiting import eventually
+from tests.support.waiting import eventually
 from wsroute_operator import leader
 from wsroute_operator.leader import Leadership
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.operator.cluster import SYSTEM, Cluster, Operator, route
-from tests.operator.waiting import until
+from tests.support.waiting import until
 from wsroute_api import contract
 
 pytestmark = pytest.mark.cluster

@@ -10,7 +10,7 @@ from nacl.signing import SigningKey
 
 from tests.operator.build import RUNNING, changed, pod, route
 from tests.operator.standin import Fleet, StandIn
-from tests.operator.waiting import eventually
+from tests.support.waiting import eventually
 from wsroute_api.snapshot import key_text
 from wsroute_operator.keys import Keyring
 from wsroute_operator.objects import Pod, RouteObject

@@ -10,7 +10,7 @@ import pytest
 
 from tests.operator.build import changed, pod
 from tests.operator.fakes import FakeKube
-from tests.operator.waiting import eventually
+from tests.support.waiting import eventually
 from wsroute_operator import rotation
 from wsroute_operator.index import KINDS, Index
 from wsroute_operator.keys import Keyring, KeyStore, fresh, parse

@@ -8,7 +8,7 @@ import pytest
 
 from tests.operator.build import pod, route
 from tests.operator.fakes import FakeKube
-from tests.operator.waiting import eventually
+from tests.support.waiting import eventually
 from wsroute_operator import conditions
 from wsroute_operator.conditions import Finding, PodReport
 from wsroute_operator.events import event

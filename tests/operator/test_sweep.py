@@ -8,7 +8,7 @@ import pytest
 
 from tests.operator.build import pod, route
 from tests.operator.fakes import FakeKube
-from tests.operator.waiting import eventually
+from tests.support.waiting import eventually
 from wsroute_operator import sweep as sweep_
 from wsroute_operator.index import KINDS, Index
 from wsroute_operator.sweep import DeafError, catch_up, mend, sweep

@@ -23,7 +23,8 @@ from tests.sidecar.relay_rig import (
     listening,
     tunnel,
 )
-from tests.support.wire import Wire, close, eventually, frame, more, text
+from tests.support.waiting import eventually
+from tests.support.wire import Wire, close, frame, more, text
 from wsroute_sidecar.dial import Refused
 from wsroute_sidecar.engines import Engine
 from wsroute_sidecar.relay import AsyncioEngine, AsyncioTunnel

@@ -12,10 +12,11 @@ import os
 import socket
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Final, NamedTuple
 
 from tests.support.frames import BINARY, CLOSE, CONTROL, PING, Frames, frame
+from tests.support.waiting import eventually
 
 FULL: Final = os.environ.get("WSROUTE_LOAD") == "full"
 """Whether the numbers are those that are promised, and not what a test has time for."""
@@ -251,10 +252,3 @@ def faults(tunnels: Sequence[Tunnel]) -> list[str]:
 def endings(tunnels: Sequence[Tunnel]) -> list[Ending]:
     """How those tunnels ended that have."""
     return [tunnel.ending for tunnel in tunnels if tunnel.ending is not None]
-
-
-async def eventually(condition: Callable[[], bool], limit: float = LIMIT) -> None:
-    """Wait for what nothing tells of, at most `limit` seconds."""
-    async with asyncio.timeout(limit):
-        while not condition():  # noqa: ASYNC110 - no event tells of it
-            await asyncio.sleep(0.005)

@@ -11,8 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -223,16 +222,3 @@ class Sidecar:
         """Send SIGTERM and wait for the end; the exit status."""
         self.terminate()
         return self.wait()
-
-
-def until(condition: Callable[[], bool], limit: float = LIMIT) -> bool:
-    """Whether `condition` comes true within `limit` seconds, where nothing tells of it."""
-    return any(condition() for _ in _moments(limit))
-
-
-def _moments(limit: float) -> Iterator[None]:
-    end = time.monotonic() + limit
-    while time.monotonic() < end:
-        yield
-        time.sleep(0.01)
-    yield

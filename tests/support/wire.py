@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Final, NamedTuple
 
 from websockets.frames import Close, Frame, Opcode
@@ -72,13 +72,6 @@ def _result(parsing: Generator[None, None, Frame]) -> Frame:
         found: Frame = end.value
         return found
     raise EOFError
-
-
-async def eventually(condition: Callable[[], bool]) -> None:
-    """Wait for what nothing tells of."""
-    async with asyncio.timeout(LIMIT):
-        while not condition():  # noqa: ASYNC110 - no event tells of it
-            await asyncio.sleep(0.001)
 
 
 class Wire:

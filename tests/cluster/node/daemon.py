@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.waiting import until
+
 from . import processes
 from .shell import CommandError
-from .wait import until
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Daemon:
             RuntimeError: It ended or was too late; the message has the end of its log.
         """
         try:
-            until(self._answers, seconds, f"{self.name} ready")
+            until(self._answers, f"{self.name} ready", seconds)
         except (TimeoutError, ChildProcessError) as error:
             raise RuntimeError(f"{error}\n{processes.log_tail(self.name)}") from error
 

@@ -14,8 +14,9 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from tests.support.waiting import until
+
 from . import layout
-from .wait import until
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _TREE = _CGROUPS / "pids" if (_CGROUPS / "pids").is_dir() else _CGROUPS
@@ -45,7 +46,7 @@ def members(group: Path) -> list[int]:
 
 def kill(group: Path) -> None:
     """Kill all processes of a group, and those that they start meanwhile, and remove the group."""
-    until(lambda: not _kill_members(group), 30, f"the end of the processes of {group}")
+    until(lambda: not _kill_members(group), f"the end of the processes of {group}", 30)
     for hierarchy in (_CGROUPS, *_CGROUPS.iterdir()):
         folder = hierarchy / group.relative_to(_TREE)
         if folder.is_dir():
@@ -68,7 +69,7 @@ def _kill_members(group: Path) -> list[int]:
 def _remove(group: Path) -> None:
     """Remove a group and the groups below it; their files are the kernel's and go with them."""
     for below in (Path(folder) for folder, _, _ in os.walk(group, topdown=False)):
-        until(partial(_removed, below), 10, f"the end of the group {below}")
+        until(partial(_removed, below), f"the end of the group {below}", 10)
 
 
 def _removed(group: Path) -> bool:

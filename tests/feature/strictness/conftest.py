@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.support.backend import Backend
-from tests.support.sidecar import Sidecar, free_ports, routes_of, until
+from tests.support.sidecar import Sidecar, free_ports, routes_of
+from tests.support.waiting import until
 
 IDLE_POOL = 5.0
 """Seconds after which the sidecar has closed connections to the backend that it keeps."""
@@ -58,6 +59,6 @@ def sidecar(running: Sidecar, recorder: Backend) -> Iterator[Sidecar]:
     before, lines = running.descriptors(), len(running.log)
     yield running
     recorder.reset()
-    assert until(lambda: running.descriptors() <= before, IDLE_POOL + 5)
+    until(lambda: running.descriptors() <= before, seconds=IDLE_POOL + 5)
     faults = [line for line in running.log[lines:] if line["level"] not in ("info", "debug")]
     assert faults == []

@@ -23,7 +23,8 @@ from tests.feature.strictness.refusals import CASES
 from tests.feature.strictness.rig import Client
 from tests.feature.strictness.test_forwarded import CASES as PASSING
 from tests.support.backend import Backend
-from tests.support.sidecar import Sidecar, free_ports, route, until
+from tests.support.sidecar import Sidecar, free_ports, route
+from tests.support.waiting import until
 
 VERSIONS: Final = {"nginx": "nginx/1.22.", "haproxy": "HAProxy version 2.6."}
 REFUSED, PASSED, TUNNEL = "refused", "passed", "tunnel"
@@ -158,7 +159,7 @@ def start(stack: ExitStack, proxy: Proxy, folder: Path) -> Running:
     quiet = subprocess.DEVNULL
     process = stack.enter_context(subprocess.Popen(command, stdout=quiet, stderr=quiet))
     stack.callback(process.terminate)
-    assert until(lambda: listens(port)), f"{proxy.name} does not start"
+    until(lambda: listens(port), f"the start of {proxy.name}")
     backend.reset()
     return Running(port, backend)
 

@@ -11,7 +11,8 @@ import pytest
 
 from tests.feature.strictness.rig import SMUGGLED, Client, upgrade
 from tests.support.backend import Backend, Connection, switching
-from tests.support.sidecar import Sidecar, until
+from tests.support.sidecar import Sidecar
+from tests.support.waiting import until
 
 _END: Final = b"\r\n\r\n"
 MASK: Final = b"\x00\x00\x00\x00"
@@ -109,7 +110,7 @@ def test_a_close_of_any_kind_passes_and_ends_the_tunnel(
         assert client.rest() == unmasked
     backend.settle()
     assert backend.connections[0].ended
-    assert until(lambda: sidecar.connections() == [])
+    until(lambda: sidecar.connections() == [])
     assert sidecar.ended()[-1]["initiator"] == "client"
 
 
@@ -168,7 +169,7 @@ def test_a_client_that_leaves_before_the_101_is_noticed_by_the_backend(
         if how == "reset":
             linger = struct.pack("ii", 1, 0)
             client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-    assert until(lambda: backend.connections[0].ended, 5)
+    until(lambda: backend.connections[0].ended, seconds=5)
     assert sidecar.connections() == []
 
 
@@ -238,7 +239,7 @@ def test_a_backends_reset_is_a_legal_close_for_the_client(
         assert (close[0], close[2:4]) == (0x88, struct.pack("!H", 1011))
         client.send(frame(0x88, b"\x03\xf3"))
         client.rest()
-    assert until(lambda: sidecar.connections() == [])
+    until(lambda: sidecar.connections() == [])
     assert sidecar.ended()[-1]["initiator"] == "backend"
 
 
@@ -250,6 +251,6 @@ def test_a_clients_reset_ends_the_connection_to_the_backend(
         assert client.reply().status == 101
         linger = struct.pack("ii", 1, 0)
         client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-    assert until(lambda: backend.connections[0].ended, 5)
-    assert until(lambda: sidecar.connections() == [])
+    until(lambda: backend.connections[0].ended, seconds=5)
+    until(lambda: sidecar.connections() == [])
     assert sidecar.ended()[-1]["initiator"] == "client"
