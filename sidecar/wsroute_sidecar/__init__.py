@@ -6,7 +6,7 @@ kopf, any client of the API server, and every import that does not earn its memo
 The way of a byte, and where to read about it:
 
     server    sockets, signals, the order in which things start and end
-    adapter   all that is used of aiohttp's internals
+    adapter   all that is used of the internals of aiohttp's server (`adapter_client`: its client's)
     forward   one request: check, match, police, then tunnel or plain HTTP
     plain     plain HTTP, streamed both ways
     dial      calling the backend for a tunnel
@@ -26,5 +26,6 @@ Decisions are pure (no asyncio, no aiohttp, no clock) and stand apart:
 A table of routes comes in by `admin` (signed pushes) or `standalone` (a file) and is swapped in
 `routes` by `serving`; `tunnels` knows what is open, `drain` ends it in order; `control` (with
 `manage` for people), `health` and `metrics` show it. Before HTTP stand `tls` and `proxy_protocol`;
-`tracing` is there where its library is.
+`tracing` is there where its library is. `lean` keeps aiohttp's client out of memory until plain
+HTTP needs it.
 """

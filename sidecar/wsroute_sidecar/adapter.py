@@ -1,4 +1,4 @@
-"""All that is used of aiohttp's internals, in one place; tests/sidecar/test_adapter.py holds each.
+"""All that is used of the internals of aiohttp's server; tests/sidecar/test_adapter.py holds each.
 
 aiohttp parses requests, keeps connections alive and frames bodies. What is added here: a deadline
 for request heads, answers to malformed requests in one line, response heads as bytes, and the
@@ -8,22 +8,20 @@ hand-over of a connection to a relay engine, after which nothing of aiohttp is l
 from __future__ import annotations
 
 import asyncio
-import functools
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final, cast
 
-from aiohttp import ClientError, ClientPayloadError, TCPConnector, http_parser, web
+from aiohttp import http_parser
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.http_exceptions import LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.http_writer import StreamWriter
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
 from aiohttp.web_request import BaseRequest
-from yarl import URL
+from aiohttp.web_server import Server as WebServer
 
 from wsroute_api import log
 from wsroute_sidecar import headers, proxy_protocol
@@ -377,7 +375,7 @@ _PLAIN_WORDS: Final = {
 }
 
 
-class Server(web.Server):
+class Server(WebServer):
     """Makes a protocol for each connection; calls `handler` for each request.
 
     A new connection is cut where `full` says so of how many there are, tunnels not counted.
@@ -475,55 +473,3 @@ class _Preface(asyncio.Protocol):
         self._front.connection_made(self._transport)
         if self._received:
             self._front.data_received(bytes(self._received))
-
-
-class _Responses(ResponseHandler):
-    """aiohttp's protocol of the client, for which a reset would end a body as a FIN does."""
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        if exc is not None and self._payload is not None:
-            self._payload.set_exception(ClientPayloadError("the connection broke"))
-        super().connection_lost(exc)
-
-
-class Pool(TCPConnector):
-    """Connections to the backends, as many as are needed."""
-
-    def __init__(self) -> None:
-        super().__init__(limit=0, keepalive_timeout=4.0)
-        self._factory: Any = functools.partial(_Responses, loop=self._loop)
-
-
-def exact_url(origin: str, target: str) -> URL:
-    """The URL for which aiohttp's client sends `target` as it is, an empty query included."""
-    url = URL(origin + target, encoded=True)
-    url._cache["raw_path_qs"] = target
-    return url
-
-
-async def response_body(
-    transport: asyncio.Transport, received: bytes
-) -> tuple[int, tuple[tuple[bytes, bytes], ...], StreamReader]:
-    """Read an ordinary response from a connection that began as an upgrade.
-
-    Args:
-        transport: The paused connection.
-        received: The response's head, and what came with it.
-
-    Returns:
-        Status, header fields, and a stream of the body without its framing.
-
-    Raises:
-        aiohttp.ClientError: It is no response.
-    """
-    reader = _Responses(asyncio.get_running_loop())
-    transport.set_protocol(reader)
-    reader.connection_made(transport)
-    reader.set_response_params(read_until_eof=True, auto_decompress=False)
-    reader.data_received(received)
-    transport.resume_reading()
-    try:
-        message, body = await reader.read()
-    except HttpProcessingError as error:
-        raise ClientError(str(error)) from error
-    return message.code, message.raw_headers, body

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from wsroute_api import log
-from wsroute_sidecar import config, manage
+from wsroute_sidecar import config, lean, manage
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _serve(settings: config.Settings) -> int:
     import uvloop  # noqa: PLC0415 - management commands have no use for it
 
+    lean.postpone("aiohttp")
     from wsroute_sidecar.server import run  # noqa: PLC0415
 
     uvloop.run(run(settings))

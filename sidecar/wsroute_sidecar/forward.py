@@ -6,12 +6,13 @@ before the client learns of it.
 
 from __future__ import annotations
 
+import functools
 import random
 import secrets
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from wsroute_api.matching import Ambiguous, Candidate, Facts
-from wsroute_sidecar import headers, plain
+from wsroute_sidecar import headers
 from wsroute_sidecar.adapter import Exchange, Finished
 from wsroute_sidecar.config import Settings
 from wsroute_sidecar.dial import Refused, Switching
@@ -34,6 +35,7 @@ from wsroute_sidecar.routes import Compiled, Live
 from wsroute_sidecar.tunnels import Record, Tunnels, new_id
 
 if TYPE_CHECKING:
+    from wsroute_sidecar.plain import Backend
     from wsroute_sidecar.tracing import Span, Tracer
 
 _refused: Final = Limited("request_refused")
@@ -64,7 +66,6 @@ class Forwarder:
         live: Live,
         tunnels: Tunnels,
         engine: Engine,
-        backend: plain.Backend,
         metrics: Metrics,
         tracer: Tracer | None = None,
     ) -> None:
@@ -72,10 +73,20 @@ class Forwarder:
         self._live: Final = live
         self._tunnels: Final = tunnels
         self._engine: Final = engine
-        self._backend: Final = backend
         self._metrics: Final = metrics
         self._tracer: Final = tracer
         self._identity: Final = f"wsroute-{secrets.token_hex(4)}".encode()
+
+    @functools.cached_property
+    def _backend(self) -> Backend:
+        from wsroute_sidecar.plain import Backend  # noqa: PLC0415 - 6 MB for who needs them
+
+        return Backend(self._settings.backend_host)
+
+    async def close(self) -> None:
+        """Close the connections that are kept for plain HTTP."""
+        if "_backend" in vars(self):
+            await self._backend.close()
 
     async def __call__(self, exchange: Exchange) -> Finished:
         """Answer one request. In a drain its connection ends: the next one finds another pod."""
@@ -201,7 +212,7 @@ class Forwarder:
         opened = await self._engine.open(exchange, dial, judge, drawn, record)
         if isinstance(opened, Refused):
             self._metrics.handshake_failed("backend_refused")
-            return await plain.refused(exchange, opened, policy.port, modifier, policy.request)
+            return await _refused_by_backend(exchange, opened, policy)
         self._tunnels.opened(record, opened, subprotocol)
         return Finished(keep_alive=False, status=101)
 
@@ -255,6 +266,12 @@ class _Lookup:
     def get(self, name: str) -> str | None:
         found = self._fields.get(name.lower().encode())
         return None if found is None else b", ".join(found).decode()
+
+
+async def _refused_by_backend(exchange: Exchange, answer: Refused, policy: Policy) -> Finished:
+    from wsroute_sidecar.plain import refused  # noqa: PLC0415 - as in Forwarder
+
+    return await refused(exchange, answer, policy.port, policy.response_headers, policy.request)
 
 
 async def refuse(exchange: Exchange, refusal: Refusal) -> Finished:

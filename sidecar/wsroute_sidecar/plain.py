@@ -14,7 +14,8 @@ import aiohttp
 from multidict import CIMultiDict
 
 from wsroute_sidecar import headers
-from wsroute_sidecar.adapter import Exchange, Finished, Pool, exact_url, response_body
+from wsroute_sidecar.adapter import Exchange, Finished
+from wsroute_sidecar.adapter_client import Pool, exact_url, response_body
 from wsroute_sidecar.dial import Refused
 from wsroute_sidecar.headers import Fields, Modifier
 from wsroute_sidecar.relay_types import DialError

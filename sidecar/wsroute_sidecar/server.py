@@ -16,19 +16,16 @@ from aiohttp import web
 
 from wsroute_api import log
 from wsroute_api.address import Address
-from wsroute_sidecar import admin, control, engines, health
+from wsroute_sidecar import control, engines, health
 from wsroute_sidecar.adapter import ProxiedServer, Server
-from wsroute_sidecar.admin import Snapshots
 from wsroute_sidecar.config import Settings
 from wsroute_sidecar.drain import Drainer
 from wsroute_sidecar.engines import Engine
 from wsroute_sidecar.forward import Forwarder
 from wsroute_sidecar.headers import within
 from wsroute_sidecar.metrics import Metrics
-from wsroute_sidecar.plain import Backend
 from wsroute_sidecar.routes import Live
 from wsroute_sidecar.serving import Serving
-from wsroute_sidecar.standalone import Manifests
 from wsroute_sidecar.tunnels import Tunnels
 
 if TYPE_CHECKING:
@@ -66,13 +63,11 @@ async def _serve(settings: Settings, engine: Engine) -> None:
     tunnels = Tunnels(engine.time, capacity(), metrics)
     drainer = Drainer(tunnels)
     serving = Serving(live, drainer)
-    backend = Backend(settings.backend_host)
     forward = Forwarder(
         settings=settings,
         live=live,
         tunnels=tunnels,
         engine=engine,
-        backend=backend,
         metrics=metrics,
         tracer=_tracer() if settings.tracing else None,
     )
@@ -80,7 +75,7 @@ async def _serve(settings: Settings, engine: Engine) -> None:
     server = Server(forward, lambda connections: connections + tunnels.established > most)
     stop = _stop_signals(asyncio.get_running_loop())
     async with contextlib.AsyncExitStack() as stack:
-        stack.push_async_callback(backend.close)
+        stack.push_async_callback(forward.close)
         stack.push_async_callback(server.shutdown, _LAST_WORDS)
         await stack.enter_async_context(_routes(settings, serving))
         await stack.enter_async_context(
@@ -142,11 +137,15 @@ async def _drained(finished: Coroutine[None, None, None], stop: _Signals) -> Non
 async def _routes(settings: Settings, serving: Serving) -> AsyncIterator[None]:
     """Where routes come from: the file of standalone mode, or the operator's pushes."""
     if settings.routes is None:
-        snapshots = Snapshots(settings, serving)
+        from wsroute_sidecar import admin  # noqa: PLC0415 - libsodium, which files do not need
+
+        snapshots = admin.Snapshots(settings, serving)
         snapshots.restore(time.time())
         async with _http(admin.application(snapshots, serving), settings.push, "push"):
             yield
         return
+    from wsroute_sidecar.standalone import Manifests  # noqa: PLC0415 - YAML, as pushes do not
+
     manifests = Manifests(settings.routes, serving)
     manifests.load()
     watch = asyncio.create_task(manifests.watch())

@@ -25,9 +25,8 @@ from wsroute_sidecar.adapter import (
     Exchange,
     Finished,
     Server,
-    exact_url,
-    response_body,
 )
+from wsroute_sidecar.adapter_client import exact_url, response_body
 
 LOOPS: Final = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 LIMIT: Final = 10.0
