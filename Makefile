@@ -3,17 +3,22 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CRATES := sidecar/relay tests/bench/load
+lint_crate = (cd $(1) && cargo fmt --check && cargo clippy --quiet --all-targets -- -D warnings)
 
-.PHONY: help setup run test lint unit e2e bench programmed load soak autobahn fuzz image fmt lock crd clean
+.PHONY: help setup run test lint lint-rust unit e2e bench programmed load soak autobahn fuzz image fmt lock crd clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-setup: $(VENV)/.ready  ## Make .venv with wsroute-sidecar, wsroute-operator and kubectl-wsroute
+setup: $(VENV)/.built  ## Make .venv with wsroute-sidecar, wsroute-operator and kubectl-wsroute
 
 $(VENV)/.ready: pyproject.toml requirements/dev.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --require-hashes --no-deps -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.built: $(VENV)/.ready sidecar/relay/Cargo.toml $(wildcard sidecar/relay/src/*.rs)
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -29,6 +34,11 @@ lint: setup  ## Formatting, lint, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory lint-rust
+
+lint-rust:
+	@if command -v cargo >/dev/null; then $(foreach crate,$(CRATES),$(call lint_crate,$(crate)) &&) true; \
+	else echo "no cargo here: the Rust crates are not looked at"; test -z "$$CI"; fi
 
 unit: setup  ## The tests that need no cluster
 	$(BIN)/python -m pytest -m "not cluster"
