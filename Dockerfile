@@ -1,6 +1,8 @@
 # The images of wsroute: `sidecar`, `operator`, and `examples` with the apps of charts/examples.
 # Each is a virtual environment from pinned requirements on a plain Python; none needs a shell.
 ARG BASE=python:3.14-slim
+# What builds the native relay engine; with none, or too old a Rust, the asyncio engine serves.
+ARG RUST="cargo gcc libc6-dev"
 
 # pip stands apart from the environment that it fills, so the images are without it.
 FROM ${BASE} AS pip
@@ -11,6 +13,8 @@ ENV PATH=/opt/pip/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 \
 WORKDIR /src
 
 FROM pip AS wheel
+ARG RUST
+RUN test -z "$RUST" || { apt-get update -qq && apt-get install -qq --no-install-recommends $RUST; }
 COPY requirements/build.txt .
 RUN pip install --require-hashes --no-deps -r build.txt
 COPY pyproject.toml README.md LICENSE ./

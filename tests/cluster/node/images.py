@@ -85,7 +85,7 @@ def _build(image: Image, archive: Path) -> None:
     if image.target:
         options.append(f"--target={image.target}")
     if image.from_base:
-        options.append(f"--build-arg=BASE={base.NAME}")
+        options += [f"--build-arg=BASE={base.NAME}", "--build-arg=RUST="]
     with step(f"building {image.tag}"):
         buildah("bud", "--layers", *options, image.context)
         buildah("push", image.tag, f"docker-archive:{archive}:{image.tag}")
