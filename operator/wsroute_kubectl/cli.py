@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from wsroute_api.version import Version
 from wsroute_kubectl import completion, connections, status, terminal, trace
 from wsroute_kubectl.kubectl import Kubectl, KubectlError
 
@@ -61,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
         description="WebSocket routes, and the tunnels that they carry.",
         parents=[_place(None)],
     )
+    top.add_argument("--version", action=Version)
     # Suppressed, or what stands before the command would be forgotten after it.
     place = _place(argparse.SUPPRESS)
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from wsroute_api.address import Address
+from wsroute_api.version import Version
 from wsroute_operator.container import Resources
 from wsroute_operator.tuning import LOG_LEVELS
 
@@ -135,6 +136,7 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> 
         prog="wsroute-operator",
         description="Push WebSocketRoutes to the sidecars of the pods that they select.",
     )
+    parser.add_argument("--version", action=Version)
     fields = dataclasses.fields(Settings)
     for field in fields:
         parser.add_argument(

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from wsroute_api import log
+from wsroute_api.version import Version
 from wsroute_sidecar import config, lean, manage
 
 
@@ -16,6 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="wsroute-sidecar",
         description="Upgrade-aware forwarding of WebSocket and HTTP to the containers of this pod.",
     )
+    parser.add_argument("--version", action=Version)
     config.add_flags(parser)
     manage.add_commands(parser)
     flags = vars(parser.parse_args(argv))

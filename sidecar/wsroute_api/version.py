@@ -1,0 +1,19 @@
+"""The flag `--version` of all commands: they come from one distribution."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+
+class Version(argparse.Action):
+    """Print the command's name and version, and exit."""
+
+    def __init__(self, option_strings: list[str], dest: str, **_: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="show the version and exit")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib import metadata  # noqa: PLC0415 - whoever serves has no use for it
+
+        print(f"{parser.prog} {metadata.version('wsroute')}")
+        parser.exit()
