@@ -13,6 +13,7 @@ class Version(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, help="show the version and exit")
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        """Do so."""
         from importlib import metadata  # noqa: PLC0415 - whoever serves has no use for it
 
         print(f"{parser.prog} {metadata.version('wsroute')}")
