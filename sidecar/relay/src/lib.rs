@@ -26,3 +26,5 @@ pub mod thread;
 mod timers;
 pub mod tracker;
 mod tunnel;
+#[cfg(test)]
+mod tunnel_time;

@@ -47,15 +47,6 @@ pub enum Due {
 }
 
 impl Limits {
-    pub const NONE: Self = Self {
-        idle: NEVER,
-        max_age: NEVER,
-        ping_interval: NEVER,
-        pong_timeout: NEVER,
-        max_message: None,
-        idle_data_only: false,
-    };
-
     /// All deadlines of the tunnel, those first that win when several are due.
     fn deadlines(&self, moments: &Moments) -> [(Micros, Due); 4] {
         let Moments { opened, active, pinged, awaiting } = *moments;
