@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.support.waiting import until
 
-from .node.clients import HELM, KUBECTL
+from .node.clients import CTR, HELM, KUBECTL
 from .node.shell import CommandError, run
 
 
@@ -63,6 +63,11 @@ def service_address(namespace: str, name: str, seconds: float = 20) -> str:
     address = spec["clusterIP"], spec["ports"][0]["port"]
     until(lambda: _accepts(address), f"connections to the Service {name}", seconds)
     return str(address[0])
+
+
+def kill_container(status: dict[str, Any]) -> None:
+    """Kill a container's process; `status` is what its pod's says of it."""
+    run(*CTR, "tasks", "kill", "--signal=SIGKILL", status["containerID"].partition("//")[2])
 
 
 def _accepts(address: tuple[str, int]) -> bool:

@@ -7,14 +7,13 @@ import json
 from contextlib import closing
 from typing import Any
 
+from tests.support.convergence import converges
 from tests.support.waiting import until
 from wsroute_api.contract import PUSH_PORT, SNAPSHOT_PATH
 
 from . import release
 from .echo import APP, Echo
-from .kube import apply, wait_for
-from .node.clients import CTR
-from .node.shell import run
+from .kube import apply, kill_container, wait_for
 from .objects import route, rule
 from .tunnels import LIMIT, Traffic, handshake
 
@@ -28,7 +27,7 @@ def _sidecar(echo: Echo) -> dict[str, Any]:
 def _kill_sidecar(echo: Echo) -> None:
     """Kill the sidecar's process, and wait until the kubelet has started another."""
     before = _sidecar(echo)
-    run(*CTR, "tasks", "kill", "--signal=SIGKILL", before["containerID"].partition("//")[2])
+    kill_container(before)
 
     def started_again() -> bool:
         now = _sidecar(echo)
@@ -62,7 +61,8 @@ def test_tunnels_and_routes_stay_without_the_operator_and_then_all_converges(ech
             kept.more()
             edited.more()
 
-        wait_for("Ready", echo.namespace, "wsr/kept", "wsr/edited", "wsr/added")
+        with converges("no operator ran on the node", within=40):
+            wait_for("Ready", echo.namespace, "wsr/kept", "wsr/edited", "wsr/added")
         assert all(_opens(echo, path) for path in ("/kept", "/edited-now", "/added"))
         assert not any(_opens(echo, path) for path in ("/edited", "/deleted"))
         kept.more()
@@ -93,6 +93,7 @@ def test_the_operator_pushes_to_a_restarted_sidecar_at_once(installed: str, name
     echo.apply("good", rule("/good"))
     held = _held(echo)
     _kill_sidecar(echo)
-    until(lambda: _held(echo) > held, "a push to the new process", LIMIT)
+    with converges("a sidecar was killed on the node", within=20):
+        until(lambda: _held(echo) > held, "a push to the new process", LIMIT)
     assert _opens(echo.past_the_service(), "/good")
     wait_for("Ready", namespace, "wsr/good", f"pod/{APP}")

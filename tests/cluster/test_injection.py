@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.convergence import converges
 from tests.support.waiting import until
 
 from . import release
@@ -193,11 +194,12 @@ def test_pods_are_created_while_the_webhook_gets_new_certificates(
     before = loaded()
     with _pods_being_created(namespace) as outcomes:
         kubectl("delete", "secret", "wsroute-webhook", place[1])
-        until(
-            lambda: all(new > old for new, old in zip(loaded(), before, strict=True)),
-            "both replicas with a new certificate",
-            60,
-        )
+        with converges("the webhook's certificates were replaced", within=60):
+            until(
+                lambda: all(new > old for new, old in zip(loaded(), before, strict=True)),
+                "both replicas with a new certificate",
+                60,
+            )
     assert set(outcomes) == {"created"}
 
 

@@ -113,8 +113,8 @@ def a_new_leader_that_has_heard_nothing_for_a_while(scene: Scene) -> None:
         assert proxy.mute()
         scene.change()
         leader.kill()
-        with converges("the leader was killed and the other one was deaf", within=60):
-            assert deaf.process.wait(50) == 1, "for its container to be started again"
+        with converges("the leader was killed and the other one was deaf", within=90):
+            assert deaf.process.wait(80) == 1, "for its container to be started again"
             deaf.start()
             scene.change()
 

@@ -1,4 +1,7 @@
-"""Faults that take their time happen side by side, each on an API server of its own."""
+"""Faults that take their time happen side by side, each on an API server of its own.
+
+With their full numbers they happen one after the other, as they would delay each other.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import pytest
 from tests.operator import faults
 from tests.operator.apiserver import ApiServer
 from tests.operator.cluster import Cluster
-from tests.operator.scene import Scene
+from tests.operator.scene import FULL, Scene
 from tests.operator.standin import Fleet
 
 pytestmark = pytest.mark.cluster
@@ -37,7 +40,7 @@ def happens(fault: Fault) -> None:
 
 @pytest.fixture(scope="module")
 def under_way() -> Iterator[dict[Fault, Future[None]]]:
-    with ThreadPoolExecutor(len(FAULTS)) as pool:
+    with ThreadPoolExecutor(1 if FULL else len(FAULTS)) as pool:
         yield {fault: pool.submit(happens, fault) for fault in FAULTS}
 
 
