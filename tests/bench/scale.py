@@ -149,14 +149,17 @@ class Trial:
     def _settle(self) -> tuple[int, Counter[str]]:
         """Change a route of each namespace: when it is ready, all that came before is done.
 
-        Returns how many pods that concerned, and what it wrote. One after the other: what takes
-        longer than a second is written twice.
+        Returns how many pods that concerned, and what it wrote.
         """
         first = {app.namespace: app for app in reversed(self._town.apps)}.values()
+        before = self._statuses.changes.copy()
+        edited = []
         for app in first:
-            self._town.change(app)
+            edited.append(self._town.change(app))
             self._converged([app])
-        return sum(len(app.pods) for app in first), Counter(statuses=len(first))
+        # Each was changed by its edit, and by each write of its status.
+        writes = sum(self._statuses.changes[key] - before[key] - 1 for key in edited)
+        return sum(len(app.pods) for app in first), Counter(statuses=writes)
 
     def _converged(self, apps: Collection[App]) -> tuple[float, float]:
         """When the pods of `apps` served their routes, and when all of these said so."""

@@ -5,6 +5,7 @@ An app has pods and routes that select all of them; the apps are spread over the
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import threading
@@ -70,17 +71,20 @@ class Statuses:
 
     Attributes:
         said: What each said last, by namespace/name.
+        changes: How often each route has changed in any way.
         latest: When one last changed.
     """
 
     def __init__(self) -> None:
         self.said: dict[str, Said] = {}
+        self.changes: Counter[str] = Counter()
         self.latest = 0.0
 
     def read(self, lines: Iterable[str]) -> None:
         """Follow `lines` of the watch to their end."""
         for line in lines:
             key, *rest = line.split()
+            self.changes[key] += 1
             if len(rest) == 3:
                 pods, ready, generation = rest
                 self.said[key] = Said(pods, ready == "True", int(generation))
@@ -169,8 +173,8 @@ class Town:
 
     def _pod(self, app: App) -> Pod:
         number = next(self._numbers)
-        # Not the addresses of tests that may run beside this.
-        address = f"127.{80 + number // 62500}.{number // 250 % 250}.{number % 250 + 1}"
+        # Not the addresses of tests, or of another run, that may go on beside this.
+        address = f"127.{80 + os.getpid() % 160}.{number // 250}.{number % 250 + 1}"
         manifest = pod_manifest(app.namespace, f"{app.name}-{number}", app.name, self._keys)
         owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": app.name, "uid": app.owner}
         manifest["metadata"]["ownerReferences"] = [{**owner, "controller": True}]
@@ -178,12 +182,13 @@ class Town:
         pod.run()
         return pod
 
-    def change(self, app: App) -> None:
-        """Edit a route of `app`."""
+    def change(self, app: App) -> str:
+        """Edit a route of `app`; which."""
         key = next(iter(app.generations))
         app.generations[key] += 1
         changed = {"backend": {"port": 8080}, "limits": {"maxConnections": app.generations[key]}}
         self._cluster.api.patch(_path(key), {"spec": {"rules": [changed]}})
+        return key
 
     def roll(self, apps: Sequence[App]) -> None:
         """Give `apps` new pods in place of theirs, as Deployments do: first the new, then none."""
