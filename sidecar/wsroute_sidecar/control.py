@@ -53,7 +53,7 @@ def application(live: Live, tunnels: Tunnels, drainer: Drainer) -> web.Applicati
             return reply(400, error=str(error))
         chosen = [record for record in tunnels if _is_meant(record, order)]
         async for record in in_turns(chosen, _ENDED_AT_ONCE):
-            if record.tunnel is not None and tunnels.get(record.id) is record:
+            if record.tunnel is not None and record in tunnels:
                 record.tunnel.end(Reason.KILLED, order.code, order.reason)
         return reply(200 if chosen else 404, closed=len(chosen))
 

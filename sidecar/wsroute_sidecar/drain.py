@@ -96,5 +96,5 @@ class Drainer:
         for offset, record in paced:
             wait = begun + offset - self._tunnels.time()
             await asyncio.sleep(max(wait, 0.0))  # where there is no wait, the others' turn
-            if record.leaving and self._tunnels.get(record.id) is record:
+            if record.leaving and record in self._tunnels:
                 record.close(reason, text)

@@ -7,6 +7,7 @@ import contextlib
 import os
 import resource
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
@@ -217,6 +218,8 @@ async def _listening(server: Server, settings: Settings) -> AsyncIterator[None]:
         listener = await loop.create_server(factory, address.host, address.port, backlog=_BACKLOG)
     except OSError as error:
         raise ValueError(f"--listen {address}: {error.strerror}") from error
+    for sock in listener.sockets:  # what is accepted there inherits it
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     try:
         yield
     finally:

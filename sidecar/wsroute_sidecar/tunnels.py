@@ -21,15 +21,20 @@ _Key = TypeVar("_Key", bound=tuple[str, ...])
 
 
 def new_id() -> str:
-    """A name for a tunnel: short enough to be typed, and not to be guessed twice."""
-    return f"{random.getrandbits(48):012x}"
+    """A name for a request: short enough to be typed, and not to be guessed twice."""
+    return _name(random.getrandbits(48))
+
+
+def _name(number: int) -> str:
+    return f"{number:012x}"
 
 
 class Record(msgspec.Struct):
     """One tunnel, as it is listed; the engine reports to it."""
 
     registry: Tunnels
-    id: str
+    number: int
+    """Its id, in half of the memory."""
     policy: Policy
     client: str
     subprotocol: str = ""
@@ -39,6 +44,11 @@ class Record(msgspec.Struct):
     """It has its place in a drain, which further changes of routes do not hasten."""
     doomed: tuple[Reason, str] | None = None
     """Why it is to end as soon as it is open."""
+
+    @property
+    def id(self) -> str:
+        """What people and the backend call it by."""
+        return _name(self.number)
 
     def facts(self) -> dict[str, object]:
         """Who it is, in listings and in the log."""
@@ -99,7 +109,7 @@ class Tunnels:
         self.established = 0
         """Those whose backend has agreed."""
         self.metrics: Final = metrics
-        self._records: dict[str, Record] = {}
+        self._records: dict[int, Record] = {}
         self._by_rule: Counter[tuple[str, str]] = Counter()
         self._by_client: Counter[tuple[str, str, str]] = Counter()
         self._buckets: dict[tuple[str, str], _Bucket] = {}
@@ -111,9 +121,8 @@ class Tunnels:
     def __iter__(self) -> Iterator[Record]:
         return iter(list(self._records.values()))
 
-    def get(self, identity: str) -> Record | None:
-        """The tunnel of that name."""
-        return self._records.get(identity)
+    def __contains__(self, record: Record) -> bool:
+        return self._records.get(record.number) is record
 
     def admit(self, policy: Policy, client: str) -> Record | Refusal:
         """Count a tunnel in before its backend is called, or say why it may not begin."""
@@ -142,8 +151,8 @@ class Tunnels:
             )
         if policy.handshake_rate is not None and not self._take_token(rule, policy.handshake_rate):
             return _busy(429, "rate", f"more than {policy.handshake_rate} handshakes a second")
-        record = Record(self, new_id(), policy, sys.intern(client))
-        self._records[record.id] = record
+        record = Record(self, random.getrandbits(48), policy, sys.intern(client))
+        self._records[record.number] = record
         self._by_rule[rule] += 1
         self._by_client[*rule, client] += 1
         return record
@@ -160,7 +169,7 @@ class Tunnels:
 
     def release(self, record: Record) -> None:
         """Count out a tunnel that has ended, or never began."""
-        del self._records[record.id]
+        del self._records[record.number]
         rule = (record.policy.key, record.policy.rule)
         _decrement(self._by_rule, rule)
         _decrement(self._by_client, (*rule, record.client))

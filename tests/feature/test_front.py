@@ -57,6 +57,25 @@ async def test_wss_reaches_a_backend_that_speaks_ws(
         assert sidecar.errors() == []
 
 
+async def test_the_kernel_probes_the_client_of_a_tunnel(
+    backend: tuple[int, list[ServerConnection]],
+) -> None:
+    port, _ = backend
+    with Sidecar([route(port)]) as sidecar:
+        async with connect(f"ws://127.0.0.1:{sidecar.port}/") as client:
+            await client.send("x")
+            await client.recv()
+            keepalive = "02"
+            assert timers(sidecar.port) == [keepalive]
+
+
+def timers(port: int) -> list[str]:
+    """The kernel's timer of each established connection to `port`."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    here, established = f"0100007F:{port:04X}", "01"
+    return [row[5].partition(":")[0] for row in rows if (row[1], row[3]) == (here, established)]
+
+
 async def test_tls_below_1_2_is_refused(
     tmp_path: Path, backend: tuple[int, list[ServerConnection]]
 ) -> None:
