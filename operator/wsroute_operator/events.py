@@ -14,7 +14,7 @@ import msgspec
 
 from wsroute_api import contract, log
 from wsroute_operator.kube import FIELD_MANAGER, ConflictError, Kube, KubeError
-from wsroute_operator.objects import Json, Owner, Pod, RouteObject
+from wsroute_operator.objects import Json, Pod, Reference, RouteObject
 
 _NOTE_LIMIT: Final = 1024
 
@@ -23,21 +23,21 @@ class Fact(msgspec.Struct, frozen=True):
     """What is told, and of which object."""
 
     namespace: str
-    about: Owner
+    about: Reference
     kind: Literal["Normal", "Warning"]
     reason: str
     note: str
     action: str = "Inject"
 
 
-def of_route(route: RouteObject) -> Owner:
+def of_route(route: RouteObject) -> Reference:
     """How an Event refers to a route."""
-    return Owner(contract.API_VERSION, contract.KIND, route.name, route.uid)
+    return Reference(contract.API_VERSION, contract.KIND, route.name, route.uid)
 
 
-def of_pod(pod: Pod) -> Owner:
+def of_pod(pod: Pod) -> Reference:
     """How an Event refers to a pod."""
-    return Owner("v1", "Pod", pod.name, pod.uid)
+    return Reference("v1", "Pod", pod.name, pod.uid)
 
 
 def event(fact: Fact) -> Json:

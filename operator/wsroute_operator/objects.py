@@ -33,7 +33,7 @@ class Sidecar(msgspec.Struct, frozen=True):
     """Why it does not run, in the kubelet's word (CrashLoopBackOff)."""
 
 
-class Owner(msgspec.Struct, frozen=True):
+class Reference(msgspec.Struct, frozen=True):
     """An object, as Events and owner references name it."""
 
     api_version: str
@@ -55,7 +55,7 @@ class Pod(msgspec.Struct, frozen=True):
     ports: dict[str, int] = {}
     """Named TCP ports of the application's containers."""
     sidecar: Sidecar | None = None
-    owner: Owner | None = None
+    owner: Reference | None = None
     """Its controller."""
     created: str = ""
     """RFC 3339."""
@@ -158,10 +158,10 @@ def version_of(obj: Json) -> int:
     return int(obj["metadata"]["resourceVersion"])
 
 
-def _owner(meta: Json) -> Owner | None:
+def _owner(meta: Json) -> Reference | None:
     for reference in meta.get("ownerReferences") or []:
         if reference.get("controller"):
-            return Owner(
+            return Reference(
                 reference["apiVersion"], reference["kind"], reference["name"], reference["uid"]
             )
     return None

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -69,8 +69,7 @@ class WaysPast:
                     self._add(service, pod)
 
     def _add(self, service: Service, pod: Pod) -> None:
-        numbers = {_number(port, pod) for port in service.leads_to}
-        for number in numbers - contract.SIDECAR_PORTS - {None}:
+        for number in _numbers(service.leads_to, pod) - contract.SIDECAR_PORTS:
             self._names[pod.uid][number].append(service.name)
 
     def sentences(self, item: RouteObject, pods: Iterable[Pod]) -> Iterator[str]:
@@ -81,15 +80,16 @@ class WaysPast:
         found: dict[int, set[str]] = defaultdict(set)
         for pod in pods:
             if pod.uid in self._names:
-                for number in {_number(port, pod) for port in backends}:
-                    if number in self._names[pod.uid]:
-                        found[number].update(self._names[pod.uid][number])
+                for number in _numbers(backends, pod) & self._names[pod.uid].keys():
+                    found[number].update(self._names[pod.uid][number])
         for number in sorted(found):
             yield _sentence(sorted(found[number]), number)
 
 
-def _number(port: int | str, pod: Pod) -> Any:
-    return pod.ports.get(port) if isinstance(port, str) else port
+def _numbers(ports: Iterable[int | str], pod: Pod) -> set[int]:
+    """What `ports` are in `pod`; a name that it does not have is none."""
+    found = (pod.ports.get(port) if isinstance(port, str) else port for port in ports)
+    return {number for number in found if number is not None}
 
 
 def _sentence(names: Sequence[str], number: int) -> str:

@@ -8,9 +8,9 @@ from tests.operator.build import changed, pod
 from tests.operator.fakes import FakeKube
 from tests.support.waiting import eventually
 from wsroute_operator.announce import Announcer, facts
-from wsroute_operator.objects import Owner, Pod
+from wsroute_operator.objects import Pod, Reference
 
-OWNER = Owner("apps/v1", "ReplicaSet", "chat-1", "uid-chat-1")
+OWNER = Reference("apps/v1", "ReplicaSet", "chat-1", "uid-chat-1")
 SINCE, BEFORE, AFTER = "2025-06-01T00:00:00Z", "2025-05-31T23:59:59Z", "2025-06-01T00:00:01Z"
 
 
