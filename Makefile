@@ -61,8 +61,9 @@ soak: setup  ## Everything at once for 20 minutes: nothing may grow
 autobahn: setup  ## All 517 of Autobahn's cases through the sidecar, also with pings
 	$(BIN)/python -m tests.support.autobahn
 
-fuzz: setup  ## Fuzz the frame tracker for a minute
+fuzz: setup  ## Fuzz the frame tracker and the handshake for a minute each
 	$(BIN)/python -m tests.fuzz.tracker --seconds 60
+	$(BIN)/python -m tests.fuzz.handshake --seconds 60
 
 image:  ## Build both images with docker
 	docker build --target sidecar --tag wsroute/sidecar:dev .

@@ -6,12 +6,10 @@ fails is printed, and belongs into the table.
 
 from __future__ import annotations
 
-import argparse
-import random
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Final
 
+from tests.fuzz.fuzzing import Target, fuzz
 from tests.sidecar.frame_cases import CASES, feed, state
 from wsroute_sidecar.frames import Tracker
 
@@ -22,12 +20,13 @@ _TELLING: Final = bytes.fromhex("00 01 41 7d 7e 7f 80 81 82 88 89 8a c1 fd fe ff
 """First and second bytes of heads."""
 
 
-def check(data: bytes) -> None:
+def check(data: bytes) -> Hashable:
     """AssertionError when a tracker mishandles the stream `data`, in any setting or cut."""
     for masked in (False, True):
         for limit in (None, 3, 130):
             _check_cuts(data, masked, limit)
         _check_passes(data, masked)
+    return _outcome(data)
 
 
 def _check_cuts(data: bytes, masked: bool, limit: int | None) -> None:
@@ -48,48 +47,16 @@ def _check_passes(data: bytes, masked: bool) -> None:
     assert len(data) - len(out) <= 130
 
 
-def _changed(data: bytes, other: bytes, chance: random.Random) -> bytes:
-    at, end = sorted(chance.choices(range(len(data) + 1), k=2))
-    match chance.randrange(5):
-        case 0:
-            return data[:at] + data[end:]
-        case 1:
-            return data[:at] + other + data[at:]
-        case 2:
-            return data[:end] + data[at:]
-        case 3:
-            return data[:at] + bytes([chance.randrange(256)]) + data[at + 1 :]
-        case _:
-            return data[:at] + bytes([chance.choice(_TELLING)]) + data[at + 1 :]
-
-
-def _streams(chance: random.Random) -> Iterator[bytes]:
-    seeds = [case.data for case in CASES if len(case.data) < 1024]
-    while True:
-        data = chance.choice(seeds)
-        for _ in range(chance.randrange(1, 6)):
-            data = _changed(data, chance.choice(seeds), chance)
-        yield data[:1024]
+def _outcome(data: bytes) -> Hashable:
+    tracker = Tracker(masked=False)
+    tracker.feed(data)
+    return tracker.broken, tracker.at_boundary, tracker.close, min(tracker.messages, 3)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Fuzz for a while."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--seed", type=int, default=time.time_ns())
-    options = parser.parse_args(arguments)
-    print(f"seed {options.seed}", flush=True)
-    deadline = time.monotonic() + options.seconds
-    chance = random.Random(options.seed)  # noqa: S311 - to be repeated, not secret
-    for count, data in enumerate(_streams(chance), 1):
-        try:
-            check(data)
-        except Exception:
-            print(f"fails: {data.hex(' ')}", flush=True)
-            raise
-        if time.monotonic() > deadline:
-            print(f"{count} streams, nothing found")
-            break
+    seeds = [case.data for case in CASES if len(case.data) < 1024]
+    fuzz(Target(__doc__, check, seeds, [bytes([byte]) for byte in _TELLING], 1024), arguments)
 
 
 if __name__ == "__main__":

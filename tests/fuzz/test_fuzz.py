@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+from tests.fuzz import handshake, tracker
+
+SHORT = ["--seconds", "2", "--seed", "1"]
+
+
+def test_the_tracker_stands_two_seconds_of_fuzzing() -> None:
+    tracker.main(SHORT)
+
+
+def test_the_handshake_stands_two_seconds_of_fuzzing() -> None:
+    handshake.main(SHORT)
