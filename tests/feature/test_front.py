@@ -14,6 +14,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 
 from tests.support.sidecar import Sidecar, route
 from tests.support.tls import issue, trust
+from tests.support.waiting import eventually
 from wsroute_sidecar.proxy_protocol import SIGNATURE
 from wsroute_sidecar.tls import Certificate
 
@@ -65,8 +66,8 @@ async def test_the_kernel_probes_the_client_of_a_tunnel(
         async with connect(f"ws://127.0.0.1:{sidecar.port}/") as client:
             await client.send("x")
             await client.recv()
-            keepalive = "02"
-            assert timers(sidecar.port) == [keepalive]
+            keepalive = "02"  # once the client has acknowledged what it got
+            await eventually(lambda: timers(sidecar.port) == [keepalive])
 
 
 def timers(port: int) -> list[str]:
