@@ -61,6 +61,7 @@ _SWITCHED: Final = re.compile(rb"^HTTP/1\.1 101 .*?\r\n\r\n", re.DOTALL | re.MUL
 _LATE: Final = frozenset({400, 502, 504})
 """What is said when a body fails that the backend has begun to receive."""
 
+_HOST: Final = re.compile(rb"[A-Za-z0-9.:\[\]_-]+")
 _CLIENTS: Final = ("192.0.2.1", "2001:db8::1")
 """A proxy that is trusted, and one that is not."""
 
@@ -132,8 +133,7 @@ class _Recorder(asyncio.Protocol):
         try:
             for event in self._events():
                 if isinstance(event, h11.Request):
-                    self._request = event
-                    self._rig.seen.heads += 1
+                    self._begin(event)
                 elif isinstance(event, h11.EndOfMessage):
                     self._answer()
         except h11.RemoteProtocolError as error:
@@ -146,6 +146,15 @@ class _Recorder(asyncio.Protocol):
             if event in (h11.NEED_DATA, h11.PAUSED) or isinstance(event, h11.ConnectionClosed):
                 return
             yield event
+
+    def _begin(self, request: h11.Request) -> None:
+        self._request = request
+        self._rig.seen.heads += 1
+        host = dict(request.headers)[b"host"]
+        if not (_HOST.fullmatch(host) and request.target.startswith(b"/")):
+            self._rig.seen.faults.append(
+                f"the backend was asked for {request.target!r} of {host!r}"
+            )
 
     def _answer(self) -> None:
         fields = dict(self._request.headers)

@@ -50,7 +50,8 @@ def _check_passes(data: bytes, masked: bool) -> None:
 def _outcome(data: bytes) -> Hashable:
     tracker = Tracker(masked=False)
     tracker.feed(data)
-    return tracker.broken, tracker.at_boundary, tracker.close, min(tracker.messages, 3)
+    code = tracker.close and tracker.close.code
+    return tracker.broken, tracker.at_boundary, code, min(tracker.messages, 3)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
