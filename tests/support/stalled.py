@@ -53,7 +53,8 @@ async def fill(tunnels: Sequence[Tunnel]) -> None:
 
 def _send_on(tunnel: Tunnel) -> bool:
     """Whether a further piece could be written, as all before it has gone out."""
-    free = not tunnel.transport.get_write_buffer_size()
+    transport = tunnel.transport
+    free = not (transport.is_closing() or transport.get_write_buffer_size())
     if free:
-        tunnel.transport.write(_PIECE)
+        transport.write(_PIECE)
     return free
