@@ -10,8 +10,11 @@ The way of a byte, and where to read about it:
     forward   one request: check, match, police, then tunnel or plain HTTP
     plain     plain HTTP, streamed both ways
     dial      calling the backend for a tunnel
-    relay     a tunnel after its 101 (the engine; `relay_types` is its interface, `reading` bounds
-              what it takes at a time)
+    engines   which relay engine serves
+    relay     a tunnel after its 101: the portable engine (`relay_types` is the interface of both,
+              `reading` bounds what it takes at a time)
+    native    the other one, on a thread without the interpreter: the crate in sidecar/relay, which
+              is built where there is Rust
 
 Decisions are pure (no asyncio, no aiohttp, no clock) and stand apart:
 
