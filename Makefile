@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CRATES := sidecar/relay tests/bench/load
 lint_crate = (cd $(1) && cargo fmt --check && cargo clippy --quiet --all-targets -- -D warnings)
 
-.PHONY: help setup run test lint lint-rust unit e2e bench programmed scale load soak autobahn fuzz image fmt lock crd clean
+.PHONY: help setup run test lint lint-rust unit e2e bench programmed scale load soak autobahn fuzz image fmt crd docs lock clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -78,6 +78,9 @@ fmt: setup  ## Format and mend what can be mended
 
 crd: setup  ## Write the chart's CRD from the types
 	$(BIN)/python -m wsroute_api.crd charts/wsroute/templates/crd.yaml
+
+docs: setup  ## Write the references of fields, metrics and values from the code
+	$(BIN)/python -m tests.documents
 
 lock:  ## Resolve requirements/*.txt anew
 	requirements/lock
