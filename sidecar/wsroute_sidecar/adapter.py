@@ -108,7 +108,7 @@ class Exchange:
         While nothing of it has come the first piece is empty: with it goes the head.
         """
         if ask:
-            await self._writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            await self.tell(b"HTTP/1.1 100 Continue\r\n\r\n")
         if not self._payload.total_bytes:
             yield b""
         try:
@@ -117,6 +117,10 @@ class Exchange:
         except RequestPayloadError:
             self.body_is_broken = True
             raise
+
+    async def tell(self, head: bytes) -> None:
+        """Send an interim response; the final one is still to come."""
+        await self._writer.write(head)
 
     def start(self, head: bytes, *, chunked: bool) -> StreamWriter:
         """Begin a response with `head`; the writer frames and paces what is written to it."""

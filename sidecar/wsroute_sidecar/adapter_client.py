@@ -4,17 +4,51 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Final
 
 from aiohttp import ClientError, ClientPayloadError, TCPConnector
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_parser import RawResponseMessage
 from aiohttp.streams import StreamReader
 from yarl import URL
 
+from wsroute_sidecar.requests import RawHeaders
+
+_TOLD: Final = range(102, 200)
+"""Interim responses that are passed on. 100 is the affair of the proxy, which has met the client's
+Expect itself; 101 is a final one."""
+
+Interim = Callable[[int, RawHeaders], Awaitable[None]]
+"""What is done with an interim response's status and header fields."""
+
+_interim: Final[ContextVar[Interim]] = ContextVar("_interim")
+
+
+@contextmanager
+def telling(interim: Interim) -> Iterator[None]:
+    """Give `interim` the interim responses to a request, which aiohttp passes over."""
+    token = _interim.set(interim)
+    try:
+        yield
+    finally:
+        _interim.reset(token)
+
 
 class _Responses(ResponseHandler):
-    """aiohttp's protocol of the client, for which a reset would end a body as a FIN does."""
+    """aiohttp's protocol of the client, for which a reset would end a body as a FIN does.
+
+    Who waits for the final response reads the interim ones, one by one, and drops them.
+    """
+
+    async def read(self) -> tuple[RawResponseMessage, StreamReader]:
+        message, body = await super().read()
+        if message.code in _TOLD:
+            await _interim.get()(message.code, message.raw_headers)
+        return message, body
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if exc is not None and self._payload is not None:

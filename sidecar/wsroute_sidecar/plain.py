@@ -7,6 +7,7 @@ they are, so a header that is not UTF-8 reaches the client unchanged.
 from __future__ import annotations
 
 import asyncio
+import functools
 from http import HTTPStatus
 from typing import Final
 
@@ -15,7 +16,7 @@ from multidict import CIMultiDict
 
 from wsroute_sidecar import headers
 from wsroute_sidecar.adapter import Exchange, Finished
-from wsroute_sidecar.adapter_client import Pool, exact_url, response_body
+from wsroute_sidecar.adapter_client import Pool, exact_url, response_body, telling
 from wsroute_sidecar.dial import Refused
 from wsroute_sidecar.headers import Fields, Modifier
 from wsroute_sidecar.relay_types import DialError
@@ -69,15 +70,20 @@ class Backend:
             data=exchange.body(ask=expects) if exchange.has_body else None,
             allow_redirects=False,
         )
+
         status = 0
         try:
-            async with asyncio.timeout(limit), request as response:
-                raw, body = response.raw_headers, response.content
-                if why := _problem(response):
-                    response.close()
-                    raise DialError(502, "backend_answer", f"the backend {why}")
-                status = response.status
-                return await _answer(exchange, status, raw, body, modifier)
+            async with asyncio.timeout(limit):
+                with telling(functools.partial(_interim, exchange, modifier)):
+                    response = await request
+                async with response:
+                    if why := _problem(response):
+                        response.close()
+                        raise DialError(502, "backend_answer", f"the backend {why}")
+                    status = response.status
+                    return await _answer(
+                        exchange, status, response.raw_headers, response.content, modifier
+                    )
         except (aiohttp.ClientError, TimeoutError) as error:
             return _failed(exchange, status, port, error)
 
@@ -88,9 +94,22 @@ def _problem(response: aiohttp.ClientResponse) -> str | None:
         return "switches protocols unasked"
     if not (100 <= response.status <= 599 and response.version in _VERSIONS):
         return "does not answer in HTTP/1.1"
-    if CONTROL.search(b"".join(value for _, value in response.raw_headers)):
+    if _has_control(response.raw_headers):
         return "has a control character in a header"
     return None
+
+
+def _has_control(raw: RawHeaders) -> bool:
+    return CONTROL.search(b"".join(value for _, value in raw)) is not None
+
+
+async def _interim(exchange: Exchange, modifier: Modifier, status: int, raw: RawHeaders) -> None:
+    """Pass an interim response on, as RFC 9110 section 15.2 wants it; HTTP/1.0 has none."""
+    if exchange.version < (1, 1) or _has_control(raw):
+        return
+    fields = headers.to_client(raw, modifier)
+    fields = [field for field in fields if field[0].lower() != b"content-length"]
+    await exchange.tell(headers.serialize(_status_line(status), fields))
 
 
 def _headers(fields: Fields) -> CIMultiDict[str]:
@@ -160,7 +179,7 @@ async def _answer(
         fields.append((b"Connection", b"close"))
     elif exchange.version < (1, 1):
         fields.append((b"Connection", b"keep-alive"))
-    head = headers.serialize(b"HTTP/1.1 %d %s" % (status, _reason(status)), fields)
+    head = headers.serialize(_status_line(status), fields)
     writer = exchange.start(head, chunked=chunked)
     if not bodiless:
         writer.send_headers()
@@ -170,9 +189,10 @@ async def _answer(
     return Finished(keep_alive=keep_alive, status=status)
 
 
-def _reason(status: int) -> bytes:
-    """The reason phrase, which no client may rely on (RFC 9112 section 4)."""
+def _status_line(status: int) -> bytes:
+    """With a reason phrase, which no client may rely on (RFC 9112 section 4)."""
     try:
-        return HTTPStatus(status).phrase.encode()
+        phrase = HTTPStatus(status).phrase
     except ValueError:
-        return b"Unknown"
+        phrase = "Unknown"
+    return f"HTTP/1.1 {status} {phrase}".encode()

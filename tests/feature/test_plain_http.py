@@ -353,13 +353,37 @@ async def test_a_client_is_not_told_to_continue_toward_nothing(
     assert (await response(client))[0] == 502
 
 
-@pytest.mark.parametrize("interim", ["100 Continue", "102 Processing", "103 Early Hints"])
-async def test_interim_responses_do_not_hide_the_final_one(
-    client: Wire, raw: Raw, interim: str
+@pytest.mark.parametrize(
+    ("version", "sent", "told"),
+    [
+        pytest.param(
+            "1.1",
+            b"103 Early Hints\r\nLink: </a.css>\r\nlink: </b.js>\r\nKeep-Alive: 1\r\n",
+            b"103 Early Hints\r\nLink: </a.css>\r\nlink: </b.js>\r\n",
+            id="early hints",
+        ),
+        pytest.param("1.1", b"102 Wait\r\n", b"102 Processing\r\n", id="another one"),
+        pytest.param("1.1", b"199 New\r\nA: b\r\n", b"199 Unknown\r\nA: b\r\n", id="unknown"),
+        pytest.param(
+            "1.1",
+            b"103 Early Hints\r\nConnection: a\r\nA: b\r\nContent-Length: 0\r\n",
+            b"103 Early Hints\r\n",
+            id="not what is hop by hop, nor a length",
+        ),
+        pytest.param("1.1", b"103 Early Hints\r\nA: \x01\r\n", b"", id="not what is malformed"),
+        pytest.param("1.1", b"100 Continue\r\n", b"", id="not a continue that nobody waits for"),
+        pytest.param("1.0", b"103 Early Hints\r\nLink: </a>\r\n", b"", id="not to HTTP/1.0"),
+    ],
+)
+async def test_interim_responses_are_passed_on_before_the_final_one(
+    client: Wire, raw: Raw, version: str, sent: bytes, told: bytes
 ) -> None:
-    await client.send(get())
+    await client.send(get(version=version))
     backend, _ = await raw.request()
-    await backend.send(f"HTTP/1.1 {interim}\r\nLink: </a.css>\r\n\r\n".encode() + OK)
+    await backend.send(b"HTTP/1.1 " + sent + b"\r\n")
+    if told:
+        assert await client.until(b"\r\n\r\n") == b"HTTP/1.1 " + told + b"\r\n"
+    await backend.send(OK)
     assert (await response(client))[::2] == (200, b"ok")
 
 

@@ -26,7 +26,7 @@ from wsroute_sidecar.adapter import (
     Finished,
     Server,
 )
-from wsroute_sidecar.adapter_client import exact_url, response_body
+from wsroute_sidecar.adapter_client import Pool, exact_url, response_body, telling
 
 LOOPS: Final = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 LIMIT: Final = 10.0
@@ -605,3 +605,25 @@ def test_it_refuses_to_start_on_the_pure_python_parser() -> None:
     )
     assert started.returncode != 0
     assert "pure-Python parser" in started.stderr.splitlines()[-1]
+
+
+async def test_interim_responses_are_told_of_and_not_taken_for_the_answer() -> None:
+    async def backend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        interim = (b"HTTP/1.1 %d x\r\nA: b\r\n\r\n" % status for status in (100, 102, 103))
+        writer.write(b"".join(interim) + OK + b"ok")
+        writer.close()
+        await writer.wait_closed()
+
+    told: list[Any] = []
+
+    async def interim(status: int, fields: Any) -> None:
+        told.append((status, fields))
+
+    server = await asyncio.start_server(backend, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, aiohttp.ClientSession(connector=Pool()) as session:
+        with telling(interim):
+            response = await session.get(f"http://127.0.0.1:{port}/")
+        assert (response.status, await response.read()) == (200, b"ok")
+    assert told == [(102, ((b"A", b"b"),)), (103, ((b"A", b"b"),))]
