@@ -21,10 +21,12 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Opcode
 
-from tests.support.sidecar import Sidecar, free_ports, route, routes_of
+from tests.support.sidecar import Sidecar, both_engines, free_ports, route, routes_of
 from tests.support.traffic import LIMIT, Tunnel, echo, tunnel
 from tests.support.wire import Wire, frame, text
 from wsroute_sidecar.handshake import accept_for
+
+pytestmark = both_engines
 
 KEY: Final = b"dGhlIHNhbXBsZSBub25jZQ=="
 HANDSHAKE: Final = (
@@ -59,7 +61,7 @@ def port() -> int:
 
 
 @pytest.fixture(scope="module")
-def sidecar(port: int) -> Iterator[Sidecar]:
+def sidecar(port: int, relay: str) -> Iterator[Sidecar]:
     rules = [
         {"matches": [{"path": {"value": path}}], "backend": {"port": port}, **rule}
         for path, rule in RULES.items()

@@ -9,8 +9,10 @@ from typing import Final
 
 from tests.support.echo import echoing
 from tests.support.fleet import FULL, Ending, call, endings, faults, fleet, traffic
-from tests.support.sidecar import Sidecar, route
+from tests.support.sidecar import Sidecar, both_engines, route
 from tests.support.waiting import eventually
+
+pytestmark = both_engines
 
 TUNNELS: Final = 4000 if FULL else 400
 DEAF: Final = 10

@@ -11,10 +11,12 @@ import pytest
 from tests.bench.processes import memory
 from tests.support.echo import echoing
 from tests.support.fleet import FULL, faults, fleet, traffic
-from tests.support.sidecar import Sidecar, route
+from tests.support.sidecar import Sidecar, both_engines, route
 from tests.support.stalled import ROOM, fill, stalled
 from tests.support.tls import issue, trust
 from tests.support.waiting import eventually
+
+pytestmark = both_engines
 
 STALLED: Final = 1000 if FULL else 200
 HELD: Final = 256 * 1024

@@ -18,7 +18,9 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request
 
-from tests.support.sidecar import Sidecar, route
+from tests.support.sidecar import Sidecar, both_engines, route
+
+pytestmark = both_engines
 
 
 @pytest.fixture

@@ -20,11 +20,13 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import InvalidStatus
 from websockets.http11 import Request
 
-from tests.support.sidecar import Sidecar, route
+from tests.support.sidecar import Sidecar, both_engines, route
 from tests.support.traffic import echo, tunnel
 from wsroute_api import contract, snapshot
 from wsroute_api.problems import route_from_object
 from wsroute_api.types import Table
+
+pytestmark = both_engines
 
 KEY: Final = SigningKey(b"k" * 32)
 POD: Final = "6f1c-pod"

@@ -17,12 +17,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+import pytest
 import yaml
 
 from wsroute_api import contract
 
 LIMIT: Final = 20.0
 """Seconds for anything that a test waits for."""
+
+both_engines: Final = pytest.mark.parametrize("relay", ["asyncio", "native"], indirect=True)
+"""For tests, or modules of tests, below tests/feature."""
 
 Line = dict[str, Any]
 Routes = str | Sequence[Mapping[str, Any]]
