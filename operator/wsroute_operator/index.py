@@ -140,7 +140,11 @@ class Index:
         gone = [uid for uid in before if uid not in listed and uid in self._versions[kind]]
         for uid in gone:
             self.drop(kind, uid)
-        self._awaited[kind] = self.behind(kind, listed)
+        self._awaited[kind] = {
+            uid: version
+            for uid, version in self.behind(kind, listed).items()
+            if uid in self._versions[kind] or uid not in before  # else it went since the list
+        }
         self._look_whether_current()
         return len(gone)
 

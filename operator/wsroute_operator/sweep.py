@@ -20,11 +20,14 @@ from wsroute_api import log
 from wsroute_operator import metrics
 from wsroute_operator.index import KINDS, Index, Kind
 from wsroute_operator.kube import Kube, KubeError
+from wsroute_operator.waits import at_most
 
 _FIRST_SECONDS: Final = 1.0
 """Between lists until the watches have caught up with one."""
-_PATIENCE: Final = 15.0
-"""Seconds in which a watch that hears shows what a list named, even if it has to begin anew."""
+_PATIENCE: Final = 5.0
+"""Seconds in which a watch that hears shows what a list named."""
+_LISTS: Final = 3
+"""How many times that long is enough for a watch that has to begin anew, too."""
 
 
 class DeafError(Exception):
@@ -46,7 +49,10 @@ async def sweep(kube: Kube, index: Index, seconds: float) -> None:
 
 
 async def mend(kube: Kube, index: Index) -> None:
-    """Compare whenever a watch has begun anew, until cancelled."""
+    """Compare whenever a watch has begun anew, until cancelled.
+
+    A list of nothing gives no event to notice it by; that is left to `sweep`.
+    """
     while True:
         await index.relisted.wait()
         await asyncio.sleep(_FIRST_SECONDS)
@@ -59,14 +65,14 @@ async def mend(kube: Kube, index: Index) -> None:
 async def catch_up(kube: Kube, index: Index) -> None:
     """Return when the index has what is listed now; DeafError if it does not get it."""
     await index.complete.wait()
-    for kind in KINDS:
-        while await _compare(kube, index, kind) is None:  # noqa: ASYNC110 - a server that is away
-            await asyncio.sleep(_FIRST_SECONDS)
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            await index.current.wait()
-    except TimeoutError:
-        raise DeafError(f"the watches have not shown all objects {_PATIENCE:g} s on") from None
+    for _ in range(_LISTS):
+        for kind in KINDS:
+            while await _compare(kube, index, kind) is None:  # noqa: ASYNC110 - it is away
+                await asyncio.sleep(_FIRST_SECONDS)
+        await at_most(_PATIENCE, index.current)
+        if index.current.is_set():
+            return
+    raise DeafError(f"the watches do not show all objects {_LISTS * _PATIENCE:g} s after a list")
 
 
 async def _compare(kube: Kube, index: Index, kind: Kind) -> dict[str, int] | None:

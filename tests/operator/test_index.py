@@ -93,6 +93,27 @@ def test_an_empty_cluster_is_complete_when_all_kinds_were_listed(index: Index) -
     assert index.complete.is_set()
 
 
+def test_what_went_while_the_list_was_made_is_not_waited_for(index: Index) -> None:
+    fill(index)
+    before = index.known("pods")
+    index.drop("pods", "uid-p")
+    index.reconcile("pods", before, {"uid-p": 2})
+    index.reconcile("routes", (), {})
+    index.reconcile("services", (), {})
+    assert index.current.is_set()
+
+
+def test_current_is_what_has_all_of_the_latest_lists(index: Index) -> None:
+    for kind in KINDS:
+        index.reconcile(kind, (), {})
+    assert index.current.is_set()
+    index.reconcile("pods", (), {"uid-p": 2})
+    assert index.complete.is_set()
+    assert not index.current.is_set()
+    index.put(pod("p"), 2)
+    assert index.current.is_set()
+
+
 def test_behind_are_the_unknown_and_the_outdated(index: Index) -> None:
     index.put(pod("p"), 2)
     assert index.behind("pods", {"uid-p": 2, "uid-q": 1}) == {"uid-q": 1}
