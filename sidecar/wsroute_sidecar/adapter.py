@@ -424,28 +424,34 @@ class ProxiedServer:
     """Connections of trusted proxies, each of which begins with a PROXY protocol header."""
 
     def __init__(self, server: Server, trusts: Callable[[str], bool]) -> None:
-        self._server: Final = server
-        self._trusts: Final = trusts
+        self.server: Final = server
+        self.trusts: Final = trusts
+        self.prefaces: Final[set[_Preface]] = set()
+        """Those whose header has not come yet: they count as connections."""
 
     def __call__(self) -> asyncio.Protocol:
         """The protocol of a new connection."""
-        return _Preface(self._server(), self._trusts)
+        return _Preface(self)
 
 
 class _Preface(asyncio.Protocol):
     """Reads the PROXY protocol header, then gives the connection to aiohttp."""
 
-    def __init__(self, front: RequestHandler, trusts: Callable[[str], bool]) -> None:
-        self._front: Final = front
-        self._trusts: Final = trusts
+    def __init__(self, proxied: ProxiedServer) -> None:
+        self._proxied: Final = proxied
+        self._front: Final = proxied.server()
         self._received = bytearray()
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
-        if not self._trusts(peer[0]):
+        if not self._proxied.trusts(peer[0]):
             self._hand_over()
+            return
+        self._proxied.prefaces.add(self)
+        if self._proxied.server.overfull(len(self._proxied.prefaces)):
+            self._transport.abort()
             return
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(HEAD_TIMEOUT, self._transport.abort)
@@ -465,14 +471,15 @@ class _Preface(asyncio.Protocol):
             self._hand_over()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_timer()
+        self._end()
 
-    def _stop_timer(self) -> None:
+    def _end(self) -> None:
+        self._proxied.prefaces.discard(self)
         if self._timer is not None:
             self._timer.cancel()
 
     def _hand_over(self) -> None:
-        self._stop_timer()
+        self._end()
         self._transport.set_protocol(self._front)
         self._front.connection_made(self._transport)
         if self._received:
