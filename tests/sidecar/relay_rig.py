@@ -28,7 +28,7 @@ def judge(raw: bytes) -> Switching | Answer:
 class Accepted:
     """The client's side as an engine is given it."""
 
-    bare: Final = True
+    bare = True
 
     def __init__(self, transport: asyncio.Transport, early: bytes = b"") -> None:
         self.transport: Final = transport
