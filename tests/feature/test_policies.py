@@ -150,3 +150,12 @@ def test_trusted_proxies_say_who_a_client_is_and_others_do_not(
         assert asked(sidecar.port, through_proxies(b"198.51.100.1")).status == 429
         assert asked(sidecar.port, through_proxies(b"198.51.100.2")).status == status
     assert opened["client"] == ("198.51.100.1" if status == 101 else "127.0.0.1")
+
+
+@BOTH
+def test_with_tracing_on_a_request_stays_in_its_clients_trace(ask: Ask, backend: Backend) -> None:
+    trace = b"0af7651916cd43dd8448eb211c80319c"
+    with Sidecar([route(backend.port)], "--tracing=true") as sidecar:
+        asked(sidecar.port, ask(b"traceparent: 00-" + trace + b"-b7ad6b7169203331-01"))
+    (told,) = values(backend.received, b"traceparent")
+    assert told.split(b"-")[:2] == [b"00", trace]
