@@ -152,7 +152,7 @@ class Exchange:
         """Detach the connection from aiohttp; with it, what the client has sent early."""
         front = self._front
         transport = front.transport
-        if transport is None:
+        if transport is None or transport.is_closing():  # its descriptor may be another's already
             raise ConnectionResetError("the client has left")
         early = front._message_tail
         front._message_tail = b""

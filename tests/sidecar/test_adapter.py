@@ -272,6 +272,22 @@ async def test_nothing_of_aiohttp_is_left_on_a_taken_connection() -> None:
         transport.abort()
 
 
+async def test_a_connection_that_is_being_closed_cannot_be_taken() -> None:
+    refused: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def close_and_take(exchange: Exchange) -> Finished:
+        exchange.abort()
+        try:
+            exchange.take()
+        except ConnectionResetError as error:
+            refused.set_result(str(error))
+        return Finished(keep_alive=False)
+
+    async with connected(close_and_take) as peer:
+        peer.send(UPGRADE)
+        assert await asyncio.wait_for(refused, LIMIT) == "the client has left"
+
+
 async def test_a_client_that_sends_early_is_not_read_beyond_the_bound() -> None:
     taker = Taker()
     async with connected(taker) as peer:
