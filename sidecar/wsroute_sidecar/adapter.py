@@ -301,6 +301,8 @@ class _Front(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> Finished:
+        if isinstance(exc, ConnectionError):
+            raise exc  # the client has left, and aiohttp goes by that
         if status == 500:
             log.error("request_failed", exc)
         elif isinstance(exc, LineTooLong):

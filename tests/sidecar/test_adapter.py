@@ -411,6 +411,23 @@ async def test_a_fault_of_the_handler_is_a_500_and_one_line(
 
 
 @BOTH_WAYS
+async def test_a_client_that_leaves_before_its_answer_is_no_fault(
+    sent: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def handler(exchange: Exchange) -> Finished:
+        writer = exchange.start(OK, chunked=False)
+        exchange.abort()
+        await writer.write_eof(b"ok")
+        return Finished(keep_alive=False)
+
+    async with connected(handler) as peer:
+        peer.send(sent)
+        with pytest.raises(ConnectionResetError):
+            await peer.rest()
+    assert capsys.readouterr().err == ""
+
+
+@BOTH_WAYS
 async def test_a_fault_in_mid_response_cuts_the_connection(sent: bytes) -> None:
     async def handler(exchange: Exchange) -> Finished:
         writer = exchange.start(OK, chunked=False)
