@@ -429,10 +429,13 @@ async def test_a_handshake_under_way_when_sigint_comes_is_ended_too() -> None:
         asked.set()
         await go_on.wait()
 
-    async with serve(ServerConnection.wait_closed, "127.0.0.1", 0, process_request=hesitate) as one:
+    async with (
+        serve(ServerConnection.wait_closed, "127.0.0.1", 0, process_request=hesitate) as one,
+        contextlib.AsyncExitStack() as stack,
+    ):
         port = next(iter(one.sockets)).getsockname()[1]
         with Sidecar([route(port, drain={"timeout": "1h"})]) as sidecar:
-            connecting = asyncio.ensure_future(client(sidecar).__aenter__())
+            connecting = asyncio.ensure_future(stack.enter_async_context(client(sidecar)))
             await asked.wait()
             os.kill(sidecar.pid, signal.SIGINT)
             await asyncio.to_thread(sidecar.logged, "drain_begins")
