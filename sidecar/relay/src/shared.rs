@@ -141,6 +141,8 @@ pub enum Failure {
     /// It closed the connection without an answer.
     Closed,
     Late,
+    /// The client did not wait for it.
+    Left,
 }
 
 /// What a tunnel has done so far. Only the engine's thread writes.
