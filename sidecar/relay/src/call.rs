@@ -36,11 +36,14 @@ pub fn begin(
     };
     let rest = head[sent..].to_vec();
     let when = if rest.is_empty() { deadline } else { 0 };
-    if let Some(client) = client {
-        shared.poll.add_raw(client, Who::Client.key(token))?;
-    }
     let key = Who::Backend.key(token);
-    shared.post_watched(socket, key, when, |socket| Command::Call { token, socket, rest, deadline })
+    let call = |socket| Command::Call { token, socket, rest, deadline };
+    shared.post_watched(socket, key, when, call)?;
+    if let Some(client) = client {
+        // After the command, so that nothing is missed; where it fails, adopting the client does.
+        let _ = shared.poll.add_raw(client, Who::Client.key(token));
+    }
+    Ok(())
 }
 
 pub struct Call {
