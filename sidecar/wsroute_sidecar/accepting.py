@@ -62,16 +62,14 @@ class Acceptor:
             self._begin(connection, address[0])
 
     def _begin(self, connection: socket.socket, peer: str) -> None:
-        connection.setblocking(False)
-        try:
-            data = connection.recv(_PIECE)
-        except BlockingIOError:
-            data = b""
-        except OSError:
-            data = b""  # the transport will see it, too
         if self._server.overfull(1):
             connection.close()
             return
+        connection.setblocking(False)
+        try:
+            data = connection.recv(_PIECE)
+        except OSError:
+            data = b""  # nothing has come yet, or the transport will see it, too
         front = self._server()
         if not front.begin(connection, peer, data):
             settling = self._loop.create_task(front.settle())

@@ -48,7 +48,6 @@ MAX_EARLY: Final = 64 * 1024
 
 _malformed = Limited("request_malformed")
 _NOBODY: Final = asyncio.Protocol()
-_NO_TRANSPORT: Final = cast(asyncio.Transport, None)
 
 if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
     raise ImportError("aiohttp runs on its pure-Python parser: install a build with the C one")
@@ -244,7 +243,7 @@ class _Front(RequestHandler):
         So does a request to upgrade: its transport would have to be taken apart for the tunnel.
         """
         self.socket, self.proxied = sock, peer
-        self._server._connections[self] = _NO_TRANSPORT
+        self._server.connection_made(self, cast(asyncio.Transport, None))
         if data:
             self.data_received(data)
         return self._task_handler is not None
