@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CRATES := sidecar/relay tests/bench/load
 lint_crate = (cd $(1) && cargo fmt --check && cargo clippy --quiet --all-targets -- -D warnings)
 
-.PHONY: help setup run test lint lint-rust unit e2e bench programmed scale load soak autobahn fuzz image fmt crd docs lock clean
+.PHONY: help setup run test lint lint-rust unit e2e bench programmed scale faults load soak autobahn fuzz image fmt crd docs lock clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -54,6 +54,9 @@ programmed: setup  ## Time from kubectl apply to Programmed, on the node
 
 scale: setup  ## How the operator bears 5,000 pods and 1,000 routes, about 3 minutes
 	$(BIN)/python -m tests.bench.scale
+
+faults: setup  ## The control plane's faults in full, one after the other, about 12 minutes
+	WSROUTE_FAULTS=full $(BIN)/python -m pytest -s tests/operator/test_faults_*.py tests/cluster/test_faults.py
 
 load: setup  ## The proofs under load with their full numbers, about 4 minutes
 	WSROUTE_LOAD=full $(BIN)/python -m pytest -s tests/feature/test_load_*.py

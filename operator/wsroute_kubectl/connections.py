@@ -27,7 +27,7 @@ _WIDE: Final[Sequence[listing.Column]] = (
     *(_KNOWN[name] for name in ("RULE", "MESSAGES", "RTT")),
     ("BACKEND-RTT", lambda c: listing.latency(c["backendRtt"])),
     ("PORT", lambda c: str(c["port"])),
-    ("SUBPROTOCOL", lambda c: c["subprotocol"] or "-"),
+    _KNOWN["SUBPROTOCOL"],
 )
 
 

@@ -71,5 +71,6 @@ COLUMNS: Final[Sequence[Column]] = (
     ("OUT", lambda c: _amount(c["bytesOut"])),
     ("MESSAGES", lambda c: f"{c['messagesIn']}/{c['messagesOut']}"),
     ("RTT", lambda c: latency(c["clientRtt"])),
+    ("SUBPROTOCOL", lambda c: c["subprotocol"] or "-"),
 )
 """What is known of every tunnel."""

@@ -165,7 +165,7 @@ class Exchange:
     def take(self) -> tuple[asyncio.Transport, bytes]:
         """Detach the settled connection from aiohttp; with it, what the client has sent early."""
         transport = self._front.transport
-        if transport is None:
+        if transport is None or transport.is_closing():  # its descriptor may be another's already
             raise ConnectionResetError("the client has left")
         return transport, self._front.let_go()
 
@@ -354,6 +354,8 @@ class _Front(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> Finished:
+        if isinstance(exc, ConnectionError):
+            raise exc  # the client has left, and aiohttp goes by that
         if status == 500:
             log.error("request_failed", exc)
         elif isinstance(exc, LineTooLong):

@@ -26,7 +26,7 @@ def test_a_duration_reads_as_kubectl_writes_an_age(seconds: float, text: str) ->
 
 def connection(**fields: Any) -> dict[str, Any]:
     return {
-        "id": "667f00383a40",
+        "id": "667f00",
         "route": "shop/chat",
         "rule": "rooms",
         "client": "192.0.2.7",
@@ -37,16 +37,17 @@ def connection(**fields: Any) -> dict[str, Any]:
         "messagesIn": 5,
         "messagesOut": 70_000,
         "clientRtt": 0.0123,
+        "subprotocol": "",
     } | fields
 
 
 def test_the_table_lists_the_oldest_first_in_aligned_columns() -> None:
-    young = connection(id="aa", age=1.0, clientRtt=None)
+    young = connection(id="aa", age=1.0, clientRtt=None, subprotocol="chat")
 
     assert listing.table([young, connection()], listing.COLUMNS).splitlines() == [
-        "ID            ROUTE      RULE   CLIENT     AGE  IDLE  IN   OUT   MESSAGES  RTT",
-        "667f00383a40  shop/chat  rooms  192.0.2.7  61s  3s    999  1.5M  5/70000   12.3ms",
-        "aa            shop/chat  rooms  192.0.2.7  1s   3s    999  1.5M  5/70000   -",
+        "ID      ROUTE      RULE   CLIENT     AGE  IDLE  IN   OUT   MESSAGES  RTT     SUBPROTOCOL",
+        "667f00  shop/chat  rooms  192.0.2.7  61s  3s    999  1.5M  5/70000   12.3ms  -",
+        "aa      shop/chat  rooms  192.0.2.7  1s   3s    999  1.5M  5/70000   -       chat",
     ]
 
 

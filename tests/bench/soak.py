@@ -82,7 +82,8 @@ async def run(seconds: float, period: float) -> Soaked:
         await eventually(lambda: sidecar.descriptors() <= before.descriptors)
         after = await sample(sidecar)
         assert after.tasks <= before.tasks
-        assert sidecar.errors() == []
+        errors = sidecar.errors()
+        assert errors == [], errors
     assert growth(samples) <= _GROWTH
     return Soaked(scene.seen, samples)
 

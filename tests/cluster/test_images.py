@@ -11,12 +11,17 @@ from .objects import container, pod
 
 _LOOK = """
 import importlib.util, json, os, shutil
-modules = ("wsroute_api", "wsroute_sidecar", "wsroute_operator", "wsroute_kubectl",
-           "aiohttp", "cryptography", "kopf", "kubernetes", "pip")
+modules = ("wsroute_api", "wsroute_sidecar", "wsroute_sidecar._relay", "wsroute_operator",
+           "wsroute_kubectl", "aiohttp", "cryptography", "kopf", "kubernetes", "pip")
+def has(name):
+    try:
+        return importlib.util.find_spec(name)
+    except ModuleNotFoundError:  # of the package that it is in
+        return None
 commands = ("wsroute-sidecar", "wsroute-operator", "kubectl-wsroute")
 print(json.dumps({
     "user": os.getuid(),
-    "modules": [name for name in modules if importlib.util.find_spec(name)],
+    "modules": [name for name in modules if has(name)],
     "commands": [name for name in commands if shutil.which(name)],
 }))
 """
@@ -26,7 +31,11 @@ print(json.dumps({
 @pytest.mark.parametrize(
     ("image", "modules", "command"),
     [
-        ("sidecar", ["wsroute_api", "wsroute_sidecar", "aiohttp"], "wsroute-sidecar"),
+        (
+            "sidecar",
+            ["wsroute_api", "wsroute_sidecar", "wsroute_sidecar._relay", "aiohttp"],
+            "wsroute-sidecar",
+        ),
         (
             "operator",
             ["wsroute_api", "wsroute_operator", "aiohttp", "cryptography", "kopf", "kubernetes"],

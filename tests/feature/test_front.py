@@ -99,6 +99,21 @@ def test_a_renewed_certificate_is_taken_up_and_an_unchanged_one_is_not_read_agai
     assert not certificate.reload()
 
 
+async def test_a_running_sidecar_shows_its_renewed_certificate_and_keeps_its_tunnels(
+    tmp_path: Path, backend: tuple[int, list[ServerConnection]]
+) -> None:
+    port, _ = backend
+    with Sidecar([route(port)], *issue(tmp_path, "first")) as sidecar:
+        uri = f"wss://localhost:{sidecar.port}/"
+        async with connect(uri, ssl=trust(tmp_path), host="127.0.0.1") as early:
+            issue(tmp_path, "second")
+            await asyncio.to_thread(sidecar.logged, "certificate_loaded")
+            async with connect(uri, ssl=trust(tmp_path), host="127.0.0.1") as late:
+                for client in (early, late):
+                    await client.send("hello")
+                    assert await client.recv() == "hello"
+
+
 @pytest.mark.parametrize(
     ("trusted", "sent", "client"),
     [

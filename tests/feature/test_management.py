@@ -73,6 +73,15 @@ async def test_connections_lists_every_live_tunnel_as_a_table_and_as_json(port: 
     assert len(table) == 3
 
 
+async def test_routes_prints_what_is_served_as_json(port: int) -> None:
+    with Sidecar([route(port, name="chat", upgrade="Required"), route(port, name="b")]) as sidecar:
+        printed = json.loads((await run(sidecar, "routes")).stdout)
+
+    assert sorted(item["name"] for item in printed) == ["b", "chat"]
+    (chat,) = (item["spec"] for item in printed if item["name"] == "chat")
+    assert chat["rules"] == [{"backend": {"port": port}, "upgrade": "Required"}]
+
+
 async def test_close_ends_the_one_tunnel_that_is_named_with_code_and_reason(port: int) -> None:
     with Sidecar([route(port)]) as sidecar:
         async with clients(sidecar, 2) as (one, two):

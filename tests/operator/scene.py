@@ -58,13 +58,13 @@ class Scene:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if error is not None:
+            self._held.__exit__(kind, error, traceback)
+            return
         with self._held:
-            if error is None:
-                self.tunnel.more()
-                history = self.pod.sidecar.history
-                assert all(_goes_on(one, next_) for one, next_ in pairwise(history)), history
-            else:
-                self._held.__exit__(kind, error, traceback)
+            self.tunnel.more()
+            history = self.pod.sidecar.history
+            assert all(_goes_on(one, next_) for one, next_ in pairwise(history)), history
 
     def start(self, name: str, *, through: int = 0) -> Operator:
         """Start a replica, and wait until it is ready."""

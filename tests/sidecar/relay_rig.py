@@ -29,8 +29,8 @@ def judge(raw: bytes) -> Switching | Answer:
 class Accepted:
     """The client's side as an engine is given it."""
 
-    bare: Final = True
-    unwatched: Final = None
+    bare = True
+    unwatched = None
 
     def __init__(self, transport: asyncio.Transport, early: bytes = b"") -> None:
         self.transport: Final = transport

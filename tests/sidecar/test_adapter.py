@@ -295,6 +295,22 @@ async def test_nothing_of_aiohttp_is_left_on_a_taken_connection() -> None:
         transport.abort()
 
 
+async def test_a_connection_that_is_being_closed_cannot_be_taken() -> None:
+    refused: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def close_and_take(exchange: Exchange) -> Finished:
+        exchange.abort()
+        try:
+            exchange.take()
+        except ConnectionResetError as error:
+            refused.set_result(str(error))
+        return Finished(keep_alive=False)
+
+    async with connected(close_and_take) as peer:
+        peer.send(UPGRADE)
+        assert await asyncio.wait_for(refused, LIMIT) == "the client has left"
+
+
 async def test_a_client_that_sends_early_is_not_read_beyond_the_bound() -> None:
     taker = Taker()
     async with connected(taker) as peer:
@@ -415,6 +431,23 @@ async def test_a_fault_of_the_handler_is_a_500_and_one_line(
     assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == [
         "request_failed"
     ]
+
+
+@BOTH_WAYS
+async def test_a_client_that_leaves_before_its_answer_is_no_fault(
+    sent: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def handler(exchange: Exchange) -> Finished:
+        writer = exchange.start(OK, chunked=False)
+        exchange.abort()
+        await writer.write_eof(b"ok")
+        return Finished(keep_alive=False)
+
+    async with connected(handler) as peer:
+        peer.send(sent)
+        with pytest.raises(ConnectionResetError):
+            await peer.rest()
+    assert capsys.readouterr().err == ""
 
 
 @BOTH_WAYS

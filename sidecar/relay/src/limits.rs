@@ -1,4 +1,4 @@
-//! What the clock asks of a tunnel: the rules of `lifetimes.py`, held by one table of cases.
+//! What the clock asks of a tunnel: the rules of `lifetimes.py`.
 
 use crate::sys::{Micros, NEVER};
 

@@ -176,11 +176,6 @@ struct Tunnel {
 
 #[pymethods]
 impl Tunnel {
-    #[getter]
-    fn token(&self) -> Token {
-        self.token
-    }
-
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         static STATS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
         let counters = &self.counters;

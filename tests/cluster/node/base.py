@@ -19,6 +19,8 @@ _LEFT_OUT = (
 )
 _KEY = cache.digest(part.encode() for part in (_PACKAGES, *_LEFT_OUT))
 NAME = f"wsroute/base:{versions.DEBIAN}-{_KEY}"
+RUST = "cargo-web gcc libc6-dev"
+"""Packages that build the native engine: this Debian's `cargo` is too old for it."""
 
 
 def ensure() -> None:

@@ -73,7 +73,7 @@ def _file_name(image: Image) -> str:
 
 
 def _parts(image: Image) -> Iterable[bytes]:
-    yield f"{image.tag} {image.target} {base.NAME}".encode()
+    yield f"{image.tag} {image.target} {base.NAME} {base.RUST}".encode()
     yield image.dockerfile.read_bytes()
     for file in image.inputs:
         yield str(file.relative_to(image.context)).encode()
@@ -85,7 +85,7 @@ def _build(image: Image, archive: Path) -> None:
     if image.target:
         options.append(f"--target={image.target}")
     if image.from_base:
-        options += [f"--build-arg=BASE={base.NAME}", "--build-arg=RUST="]
+        options += [f"--build-arg=BASE={base.NAME}", f"--build-arg=RUST={base.RUST}"]
     with step(f"building {image.tag}"):
         buildah("bud", "--layers", *options, image.context)
         buildah("push", image.tag, f"docker-archive:{archive}:{image.tag}")
