@@ -6,7 +6,7 @@ SLOT_MASK: int
 
 Event = (
     tuple[Literal["answered"], int, bytes, int]
-    | tuple[Literal["unreachable", "closed", "late"], int, int]
+    | tuple[Literal["unreachable", "closed", "late", "left"], int, int]
     | tuple[Literal["ponged"], int, str, float]
     | tuple[Literal["ended"], int, str, str, int | None, str]
 )
@@ -19,7 +19,9 @@ class Tunnel:
 @final
 class Relay:
     def fileno(self) -> int: ...
-    def call(self, host: str, port: int, head: bytes, timeout: float | None) -> int: ...
+    def call(
+        self, host: str, port: int, head: bytes, timeout: float | None, client: int | None
+    ) -> int: ...
     def resume(self, token: int, rest: bytes) -> None: ...
     def cancel(self, token: int) -> None: ...
     def adopt(

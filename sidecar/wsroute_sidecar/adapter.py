@@ -8,6 +8,7 @@ hand-over of a connection to a relay engine, after which nothing of aiohttp is l
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -46,6 +47,7 @@ MAX_EARLY: Final = 64 * 1024
 """Bytes that a client may send before the backend's 101; then it is not read any more."""
 
 _malformed = Limited("request_malformed")
+_NOBODY: Final = asyncio.Protocol()
 
 if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
     raise ImportError("aiohttp runs on its pure-Python parser: install a build with the C one")
@@ -61,7 +63,7 @@ class Exchange:
 
     def __init__(
         self,
-        front: RequestHandler,
+        front: _Front,
         message: RawRequestMessage,
         payload: StreamReader,
         writer: AbstractStreamWriter,
@@ -143,23 +145,40 @@ class Exchange:
     @property
     def bare(self) -> bool:
         """Whether the connection is a socket and nothing more: no TLS, nothing to be written."""
+        if self._front.socket is not None:
+            return True
         transport = self._front.transport
         if transport is None or self._front.ssl_context:
             return False
         return not transport.get_write_buffer_size()
 
+    @property
+    def unwatched(self) -> int | None:
+        """The descriptor of a connection that nothing is read of yet: see `settle`."""
+        sock = self._front.socket
+        return None if sock is None else sock.fileno()
+
+    async def settle(self) -> None:
+        """Make it one of the event loop's, as all but tunnels must be before their answer."""
+        await self._front.settle()
+
     def take(self) -> tuple[asyncio.Transport, bytes]:
-        """Detach the connection from aiohttp; with it, what the client has sent early."""
-        front = self._front
-        transport = front.transport
+        """Detach the settled connection from aiohttp; with it, what the client has sent early."""
+        transport = self._front.transport
         if transport is None or transport.is_closing():  # its descriptor may be another's already
             raise ConnectionResetError("the client has left")
-        early = front._message_tail
-        front._message_tail = b""
-        front._task_handler = None  # so that what follows does not cancel who is asking
-        front.transport = None  # and leaves the connection open
-        front.connection_lost(None)
-        return transport, early
+        return transport, self._front.let_go()
+
+    def take_socket(self) -> tuple[int, bytes]:
+        """As `take`, the descriptor of a bare one: whoever asks has to close it."""
+        if (sock := self._front.socket) is not None:
+            return sock.detach(), self._front.let_go()
+        transport, early = self.take()
+        try:
+            return os.dup(transport.get_extra_info("socket").fileno()), early
+        finally:
+            transport.set_protocol(_NOBODY)
+            transport.abort()
 
 
 class Finished:
@@ -188,7 +207,7 @@ class _Front(RequestHandler):
     a first request that is none to upgrade: after one to upgrade, none other follows.
     """
 
-    __slots__ = ("_answered", "_begun", "_head_size", "_head_timer", "proxied")
+    __slots__ = ("_answered", "_begun", "_head_size", "_head_timer", "proxied", "socket")
 
     def __init__(self, manager: Any, **settings: Any) -> None:
         super().__init__(manager, **settings)
@@ -200,7 +219,9 @@ class _Front(RequestHandler):
         self._answered = 0
         """Requests that are done with, of the `_request_count` that have come."""
         self.proxied: str | None = None
-        """The client's address, where a trusted proxy has said it."""
+        """The client's address, where a trusted proxy, or the kernel, has said it."""
+        self.socket: socket.socket | None = None
+        """The connection, while there is no transport of it."""
 
     @property
     def _server(self) -> Server:
@@ -211,8 +232,35 @@ class _Front(RequestHandler):
         self._server.connection_made(self, self.transport)
         if self._server.overfull():
             self.transport.abort()
-        else:
+        elif not self._begun:
             self._server.silent.add(self)
+        elif self._task_handler is None:
+            super().connection_made(self.transport)
+
+    def begin(self, sock: socket.socket, peer: str, data: bytes) -> bool:
+        """Take a socket, and `data` that has come on it; whether it goes without a transport.
+
+        So does a request to upgrade: its transport would have to be taken apart for the tunnel.
+        """
+        self.socket, self.proxied = sock, peer
+        self._server.connection_made(self, cast(asyncio.Transport, None))
+        if data:
+            self.data_received(data)
+        return self._task_handler is not None
+
+    async def settle(self) -> None:
+        """Give the socket a transport, if it has none yet."""
+        sock, self.socket = self.socket, None
+        if sock is not None:
+            await self._loop.connect_accepted_socket(lambda: self, sock)
+
+    def let_go(self) -> bytes:
+        """Forget the connection, and leave it open; what has come early on it."""
+        early, self._message_tail = self._message_tail, b""
+        self._task_handler = None  # so that what follows does not cancel who is asking
+        self.transport = self.socket = None
+        self.connection_lost(None)
+        return early
 
     def data_received(self, data: bytes) -> None:
         room = MAX_HEAD - self._head_size
@@ -258,8 +306,13 @@ class _Front(RequestHandler):
         except Exception as error:  # noqa: BLE001 - any fault of the handler, as in aiohttp's own
             log.error("request_failed", error)
             if not writer.output_size:
+                await self.settle()
                 self._task_handler = None
                 self._refuse(500, type(error).__name__)
+        finally:
+            if self.socket is not None:
+                self.socket.close()
+                self.let_go()
         self._task_handler = None
         if self.transport is not None:
             self.transport.close()
@@ -364,8 +417,8 @@ class _Lingering(asyncio.Protocol):
         self._timer.cancel()
 
 
-def _peer(protocol: RequestHandler) -> str:
-    if isinstance(protocol, _Front) and protocol.proxied is not None:
+def _peer(protocol: _Front) -> str:
+    if protocol.proxied is not None:
         return protocol.proxied
     peer = protocol.peername
     return peer[0] if isinstance(peer, tuple) else ""
@@ -397,7 +450,10 @@ class Server(WebServer):
         async def handle(request: BaseRequest) -> Any:
             return await handler(
                 Exchange(
-                    request.protocol, request._message, request._payload, request._payload_writer
+                    cast(_Front, request.protocol),
+                    request._message,
+                    request._payload,
+                    request._payload_writer,
                 )
             )
 
@@ -418,7 +474,7 @@ class Server(WebServer):
         """Whether there is one connection too many, with `others` that it has not got yet."""
         return self._full(len(self._connections) + others)
 
-    def __call__(self) -> RequestHandler:
+    def __call__(self) -> _Front:
         return _Front(self, loop=self._loop, **self._kwargs)
 
 
@@ -467,7 +523,6 @@ class _Preface(asyncio.Protocol):
             self._transport.abort()
             return
         if header is not None:
-            assert isinstance(self._front, _Front)  # noqa: S101 - what Server makes
             self._front.proxied = header.address
             del self._received[: header.size]
             self._hand_over()

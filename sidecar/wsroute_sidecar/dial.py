@@ -18,8 +18,18 @@ class Client(Protocol):
     def bare(self) -> bool:
         """Whether it is a socket and nothing more: no TLS, nothing left to be written."""
 
+    @property
+    def unwatched(self) -> int | None:
+        """Its descriptor, while it has no transport: nobody else sees that the client leaves."""
+
+    async def settle(self) -> None:
+        """Give it a transport, if it has none."""
+
     def take(self) -> tuple[asyncio.Transport, bytes]:
-        """The connection, and what the client has sent early: from now on the engine's."""
+        """Its transport, and what the client has sent early: from now on the engine's."""
+
+    def take_socket(self) -> tuple[int, bytes]:
+        """As `take`, for one that is bare: a descriptor."""
 
 
 class Switching(NamedTuple):

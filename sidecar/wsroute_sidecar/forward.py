@@ -155,6 +155,7 @@ class Forwarder:
                 (("Upgrade", "websocket"), ("Connection", "Upgrade")),
             )
         begun = self._engine.time()
+        await routed.exchange.settle()
         answered = await self._backend.forward(
             routed.exchange,
             port=policy.port,
@@ -284,6 +285,7 @@ async def refuse(exchange: Exchange, refusal: Refusal) -> Finished:
         close=close,
         bodiless=exchange.method == "HEAD",
     )
+    await exchange.settle()
     writer = exchange.start(head, chunked=False)
     await writer.write_eof(body)
     return Finished(keep_alive=not close, status=refusal.status)

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 _BATCH: Final = 64
 """Events that are handled before the event loop has its turn."""
 
-_NOBODY: Final = asyncio.Protocol()
-
 
 class NativeEngine:
     """All tunnels of the process, on one thread that needs no interpreter."""
@@ -56,9 +54,12 @@ class NativeEngine:
     ) -> Tunnel | AsyncioTunnel | Refused:
         """As `AsyncioEngine.open`."""
         if not (client.bare and _is_address(dial.host)):
+            await client.settle()
             return await self._portable.open(client, dial, judge, limits, owner)
         try:
-            token = self._relay.call(dial.host, dial.port, dial.head, dial.timeout)
+            token = self._relay.call(
+                dial.host, dial.port, dial.head, dial.timeout, client.unwatched
+            )
         except OSError as error:
             raise dial_error(dial, error) from error
         try:
@@ -70,6 +71,7 @@ class NativeEngine:
                 tunnel = self._adopt(token, client, answer.head, received, limits)
                 self._own(token, owner)
                 return tunnel
+            await client.settle()
             refused = await self._refused(fd, received)
         except BaseException:
             self._relay.cancel(token)
@@ -96,13 +98,8 @@ class NativeEngine:
     def _adopt(
         self, token: int, client: Client, head: bytes, early: bytes, limits: Limits
     ) -> Tunnel:
-        transport, sent = client.take()
-        try:
-            fd = transport.get_extra_info("socket").fileno()
-            return self._relay.adopt(token, fd, head, (sent, early), limits)
-        finally:
-            transport.set_protocol(_NOBODY)
-            transport.abort()
+        fd, sent = client.take_socket()
+        return self._relay.adopt(token, fd, head, (sent, early), limits)
 
     def _own(self, token: int, owner: Owner) -> None:
         slot = token & SLOT_MASK
@@ -146,8 +143,10 @@ class NativeEngine:
                     waiter.set_exception(_failed(failure, number))
 
 
-def _failed(failure: str, number: int) -> OSError | BadAnswer:
+def _failed(failure: str, number: int) -> OSError | BadAnswer | asyncio.CancelledError:
     match failure:
+        case "left":
+            return asyncio.CancelledError()  # as when a transport loses its client
         case "late":
             return TimeoutError()
         case "closed":

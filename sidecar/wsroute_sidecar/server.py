@@ -18,6 +18,7 @@ from aiohttp import web
 from wsroute_api import log
 from wsroute_api.address import Address
 from wsroute_sidecar import control, engines, health
+from wsroute_sidecar.accepting import Acceptor
 from wsroute_sidecar.adapter import ProxiedServer, Server
 from wsroute_sidecar.config import Settings
 from wsroute_sidecar.drain import Drainer
@@ -85,7 +86,7 @@ async def _serve(settings: Settings, engine: Engine) -> None:
         await stack.enter_async_context(
             _control(control.application(live, tunnels, drainer), settings)
         )
-        await stack.enter_async_context(_listening(server, settings))
+        await stack.enter_async_context(_listening(server, settings, bare=engine.name == "native"))
         log.info("started", listen=str(settings.listen), relay=engine.name, pid=os.getpid())
         signalled = await stop.wait()
         at_once = signalled == signal.SIGINT
@@ -201,7 +202,7 @@ async def _running(
 
 
 @contextlib.asynccontextmanager
-async def _listening(server: Server, settings: Settings) -> AsyncIterator[None]:
+async def _listening(server: Server, settings: Settings, *, bare: bool) -> AsyncIterator[None]:
     """The data port: plain, with TLS, or behind the PROXY protocol."""
     loop = asyncio.get_running_loop()
     factory: Callable[[], asyncio.BaseProtocol] = server
@@ -215,15 +216,27 @@ async def _listening(server: Server, settings: Settings) -> AsyncIterator[None]:
         watch = asyncio.create_task(certificate.watch())
     address = settings.listen
     try:
-        listener = await loop.create_server(factory, address.host, address.port, backlog=_BACKLOG)
+        listener = await loop.create_server(
+            factory, address.host, address.port, backlog=_BACKLOG, start_serving=False
+        )
     except OSError as error:
         raise ValueError(f"--listen {address}: {error.strerror}") from error
     for sock in listener.sockets:  # what is accepted there inherits it
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    closing: Acceptor | asyncio.Server = listener
+    if bare and factory is server:
+        sockets = [sock.dup() for sock in listener.sockets]
+        listener.close()
+        for sock in sockets:
+            sock.listen(_BACKLOG)
+        closing = Acceptor(server, sockets)
+    else:
+        await listener.start_serving()
     try:
         yield
     finally:
-        listener.close()
+        closing.close()
         if watch is not None:
             watch.cancel()
 

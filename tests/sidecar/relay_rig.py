@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -29,13 +30,22 @@ class Accepted:
     """The client's side as an engine is given it."""
 
     bare = True
+    unwatched = None
 
     def __init__(self, transport: asyncio.Transport, early: bytes = b"") -> None:
         self.transport: Final = transport
         self._early: Final = early
 
+    async def settle(self) -> None:
+        """It has a transport."""
+
     def take(self) -> tuple[asyncio.Transport, bytes]:
         return self.transport, self._early
+
+    def take_socket(self) -> tuple[int, bytes]:
+        fd = os.dup(self.transport.get_extra_info("socket").fileno())
+        self.transport.abort()
+        return fd, self._early
 
 
 class Owner:

@@ -20,6 +20,7 @@ import uvloop
 from aiohttp.web_protocol import RequestHandler
 
 from wsroute_sidecar import adapter
+from wsroute_sidecar.accepting import Acceptor
 from wsroute_sidecar.adapter import (
     MAX_EARLY,
     Exchange,
@@ -43,6 +44,27 @@ BOTH_WAYS: Final = pytest.mark.parametrize("sent", [GET, UPGRADE], ids=["plain",
 Handler = Callable[[Exchange], Awaitable[Finished]]
 
 
+async def by_the_loop(server: Server) -> tuple[int, Callable[[], None]]:
+    """The port that it listens on, and how to end that."""
+    listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
+    return listener.sockets[0].getsockname()[1], listener.close
+
+
+async def without_a_transport(server: Server) -> tuple[int, Callable[[], None]]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setblocking(False)
+    return listener.getsockname()[1], Acceptor(server, [listener]).close
+
+
+listen = by_the_loop
+
+
+@pytest.fixture(autouse=True, params=[by_the_loop, without_a_transport])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How connections are accepted: all is the same for both."""
+    monkeypatch.setitem(globals(), "listen", request.param)
+
+
 class Peer:
     """The client's end of a connection."""
 
@@ -64,18 +86,18 @@ class Peer:
 async def connected(handler: Handler) -> AsyncIterator[Peer]:
     """A connection to an adapter.Server with this handler."""
     server = Server(handler)
-    listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
-    port = listener.sockets[0].getsockname()[1]
+    port, close = await listen(server)
     peer = Peer(*await asyncio.open_connection("127.0.0.1", port))
     try:
         yield peer
     finally:
         peer.writer.close()
-        listener.close()
+        close()
         await server.shutdown(0.1)
 
 
 async def answered(exchange: Exchange, body: bytes = b"ok", *, keep_alive: bool = True) -> Finished:
+    await exchange.settle()
     await exchange.start(OK, chunked=False).write_eof(body)
     return Finished(keep_alive=keep_alive)
 
@@ -220,6 +242,7 @@ class Taker:
         self._protocol = protocol
 
     async def __call__(self, exchange: Exchange) -> Finished:
+        await exchange.settle()
         await self.ready.wait()
         transport, early = exchange.take()
         if self._protocol is not None:

@@ -370,8 +370,15 @@ async def test_a_client_that_has_left_meanwhile_costs_no_connection_to_the_backe
 ) -> None:
     class Gone:
         bare = True
+        unwatched = None
+
+        async def settle(self) -> None:
+            """It has gone."""
 
         def take(self) -> tuple[asyncio.Transport, bytes]:
+            raise ConnectionResetError
+
+        def take_socket(self) -> tuple[int, bytes]:
             raise ConnectionResetError
 
     with listening() as listener:

@@ -1,7 +1,7 @@
 //! Calling the backend for a tunnel: send the head, read the answer's head.
 
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 
 use rustix::io::{Errno, Result};
 
@@ -18,12 +18,15 @@ const HEAD_END: &[u8] = b"\r\n\r\n";
 const PIECE: usize = 16 * 1024;
 
 /// Connects and sends, as far as that can be done at once; the engine does the rest.
+///
+/// A `client` that nobody else watches is watched: the call fails when it leaves.
 pub fn begin(
     shared: &Shared,
     token: Token,
     address: SocketAddr,
     head: &[u8],
     deadline: Micros,
+    client: Option<RawFd>,
 ) -> Result<()> {
     let socket = Socket::connect(address)?;
     let sent = match socket.send(head) {
@@ -34,7 +37,13 @@ pub fn begin(
     let rest = head[sent..].to_vec();
     let when = if rest.is_empty() { deadline } else { 0 };
     let key = Who::Backend.key(token);
-    shared.post_watched(socket, key, when, |socket| Command::Call { token, socket, rest, deadline })
+    let call = |socket| Command::Call { token, socket, rest, deadline };
+    shared.post_watched(socket, key, when, call)?;
+    if let Some(client) = client {
+        // After the command, so that nothing is missed; where it fails, adopting the client does.
+        let _ = shared.poll.add_raw(client, Who::Client.key(token));
+    }
+    Ok(())
 }
 
 pub struct Call {
@@ -46,6 +55,8 @@ pub struct Call {
     connecting: bool,
     received: Vec<u8>,
     answered: bool,
+    /// The client has gone, or sends no more.
+    left: bool,
     readable: bool,
     ended: bool,
     deadline: Micros,
@@ -61,6 +72,7 @@ impl Call {
             rest,
             received: Vec::new(),
             answered: false,
+            left: false,
             readable: false,
             ended: false,
             deadline,
@@ -78,10 +90,15 @@ impl Call {
         watched.err().map(|error| self.failed(Failure::Unreachable(error)))
     }
 
-    /// Something has happened to the socket.
-    pub fn ready(&mut self, event: Ready) {
-        self.readable |= event.readable;
-        self.ended |= event.ended;
+    /// Something has happened to a socket; what the client sends is left for the tunnel.
+    pub fn ready(&mut self, who: Who, event: Ready) {
+        match who {
+            Who::Client => self.left |= event.ended,
+            Who::Backend => {
+                self.readable |= event.readable;
+                self.ended |= event.ended;
+            }
+        }
     }
 
     /// Sends and reads what it can; what the interpreter is to be told, if anything.
@@ -90,6 +107,7 @@ impl Call {
             return None;
         }
         let outcome = match self.send() {
+            _ if self.left => Some(self.failed(Failure::Left)),
             Ok(()) => self.read(buffer),
             Err(failure) => Some(self.failed(failure)),
         };

@@ -141,7 +141,7 @@ impl Engine {
             tunnel.ready(who, event);
             self.work(token);
         } else if let Some((call, _)) = self.call(token) {
-            call.ready(event);
+            call.ready(who, event);
             self.work_on_call(token);
         }
     }

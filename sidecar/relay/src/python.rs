@@ -67,13 +67,20 @@ impl Relay {
         self.shared.alarm.as_fd().as_raw_fd()
     }
 
-    #[pyo3(signature = (host, port, head, timeout))]
-    fn call(&self, host: &str, port: u16, head: &[u8], timeout: Option<f64>) -> PyResult<Token> {
+    #[pyo3(signature = (host, port, head, timeout, client))]
+    fn call(
+        &self,
+        host: &str,
+        port: u16,
+        head: &[u8],
+        timeout: Option<f64>,
+        client: Option<RawFd>,
+    ) -> PyResult<Token> {
         let host: IpAddr = host.parse().map_err(|_| PyValueError::new_err("no IP address"))?;
         let deadline = clock().saturating_add(micros(timeout));
         let token = self.slots().take();
         let address = SocketAddr::new(host, port);
-        call::begin(&self.shared, token, address, head, deadline).map_err(|error| {
+        call::begin(&self.shared, token, address, head, deadline, client).map_err(|error| {
             self.slots().put_back(token);
             os_error(error)
         })?;
@@ -97,7 +104,7 @@ impl Relay {
         early: (Vec<u8>, Vec<u8>),
         limits: PyLimits,
     ) -> PyResult<Tunnel> {
-        let client = Socket::duplicate(client).map_err(os_error)?;
+        let client = Socket::take(client).map_err(os_error)?;
         let counters = Arc::new(Counters::new(clock()));
         let limits = Limits::from(limits);
         let early = early.into();
@@ -146,6 +153,7 @@ fn told(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTuple>> {
                 Failure::Unreachable(error) => ("unreachable", error.raw_os_error()),
                 Failure::Closed => ("closed", 0),
                 Failure::Late => ("late", 0),
+                Failure::Left => ("left", 0),
             };
             (name, token, errno).into_pyobject(py)
         }

@@ -141,6 +141,8 @@ pub enum Failure {
     /// It closed the connection without an answer.
     Closed,
     Late,
+    /// The client did not wait for it.
+    Left,
 }
 
 /// What a tunnel has done so far. Only the engine's thread writes.
@@ -248,6 +250,7 @@ impl Shared {
         inbox.commands.push(command);
         if when < inbox.asleep_until {
             inbox.asleep_until = 0;
+            drop(inbox); // who is woken wants it
             self.bell.ring(); // nobody silences it: its edges are what is watched
         }
     }
@@ -263,10 +266,12 @@ impl Shared {
     pub fn tell(&self, told: &mut Vec<Event>) {
         if !told.is_empty() {
             let mut events = lock(&self.events);
-            if events.is_empty() {
+            let first = events.is_empty();
+            events.extend(told.drain(..));
+            drop(events); // who is woken wants it
+            if first {
                 self.alarm.ring();
             }
-            events.extend(told.drain(..));
         }
     }
 

@@ -1,7 +1,7 @@
 //! The system-call layer: sockets, epoll, eventfd, clock. All `unsafe` code is here.
 
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::io::{Errno, Result, read, write};
@@ -39,15 +39,13 @@ pub fn exit(status: i32) -> ! {
 pub struct Socket(OwnedFd);
 
 impl Socket {
-    /// A socket of its own for the connection that is `fd`'s, which its owner may close then.
-    pub fn duplicate(fd: RawFd) -> Result<Self> {
+    /// The connection that is `fd`'s, which nobody else has any more.
+    pub fn take(fd: RawFd) -> Result<Self> {
         if fd < 0 {
             return Err(Errno::BADF);
         }
-        // SAFETY: it is no negative number, and it is borrowed for the next call only, which fails
-        // where it is not open.
-        let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-        Ok(Self(rustix::io::fcntl_dupfd_cloexec(borrowed, 0)?))
+        // SAFETY: it is no negative number, and who gives it has detached it from its socket.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
     /// Begins to connect; on the loopback interface it is done, or refused, at the first `send`.
@@ -126,9 +124,23 @@ impl Poll {
         epoll::create(epoll::CreateFlags::CLOEXEC).map(Self)
     }
 
-    /// Watches `fd` for input; its events carry `key`.
+    /// Watches `fd` for input, anew where it is watched already; its events carry `key`.
     pub fn add(&self, fd: impl AsFd, key: u64) -> Result<()> {
-        epoll::add(&self.0, fd, epoll::EventData::new_u64(key), INPUT)
+        let data = epoll::EventData::new_u64(key);
+        match epoll::add(&self.0, &fd, data, INPUT) {
+            Err(Errno::EXIST) => epoll::modify(&self.0, &fd, data, INPUT),
+            result => result,
+        }
+    }
+
+    /// As `add`, for the socket of another, who may close it at any time: that ends the watch.
+    pub fn add_raw(&self, fd: RawFd, key: u64) -> Result<()> {
+        if fd < 0 {
+            return Err(Errno::BADF);
+        }
+        // SAFETY: it is no negative number, and it is borrowed for the next call only, which fails
+        // where it is not open.
+        self.add(unsafe { BorrowedFd::borrow_raw(fd) }, key)
     }
 
     /// Watches `fd` for room, too; it is told at once where there is some.

@@ -1,7 +1,7 @@
 //! What the clock does to a tunnel: the cases of `test_relay_time.py`, at times that are made up.
 
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::IntoRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ impl Rig {
         let near = [0, 1].map(|at: usize| {
             pairs[at].0.set_nonblocking(true).unwrap();
             pairs[at].1.set_nonblocking(true).unwrap();
-            Socket::duplicate(pairs[at].0.as_raw_fd()).unwrap()
+            Socket::take(pairs[at].0.try_clone().unwrap().into_raw_fd()).unwrap()
         });
         let mut context = Context {
             now: START,
