@@ -112,7 +112,10 @@ def application(settings: Settings, keys: Keys, sign: Sign) -> web.Application:
         trusted = keys()
         if not trusted:  # an open connection may outlive readiness
             return web.Response(status=503, text="there is no signing key yet")
-        return web.json_response(_answer(review.request, sidecar, trusted, sign))
+        response = web.json_response(_answer(review.request, sidecar, trusted, sign))
+        # On a kept connection an API server could send the next review just as this replica goes.
+        response.force_close()
+        return response
 
     app = web.Application(client_max_size=_MAX_BYTES)
     app.add_routes([web.get("/readyz", ready), web.post("/inject", admit)])

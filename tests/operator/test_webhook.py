@@ -184,6 +184,14 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhook, "_SPREAD_SECONDS", 0.1)
 
 
+async def test_no_connection_is_kept_that_a_review_could_find_closed() -> None:
+    async with running() as hook, aiohttp.ClientSession() as session:
+        tls = ssl.create_default_context(cadata=hook.bundle())
+        url = f"https://127.0.0.1:{hook.port}/inject"
+        async with session.post(url, data=REVIEW, ssl=tls, server_hostname=NAME) as answer:
+            assert answer.headers["Connection"] == "close"
+
+
 @pytest.mark.usefixtures("fast")
 async def test_no_call_fails_while_certificates_change() -> None:
     async with asyncio.timeout(10), running() as hook:
