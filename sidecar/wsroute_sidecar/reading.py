@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-READ_SIZE: Final = 96 * 1024
+READ_SIZE: Final = 64 * 1024
 """Bytes that are taken from a connection at a time; uvloop's own reads take 256,000."""
 
 _shared: Final = memoryview(bytearray(READ_SIZE))  # between the two calls nothing else is read

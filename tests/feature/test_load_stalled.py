@@ -47,4 +47,5 @@ async def test_readers_that_stall_cost_a_bounded_amount_each_and_nobody_else_not
             assert all(tunnel.live for tunnel in [*lively, *stuck])
             assert memory(sidecar.pid).private - before <= HELD * STALLED
         await eventually(lambda: sidecar.connections() == [])
-    assert sidecar.errors() == []
+    errors = sidecar.errors()
+    assert errors == [], errors
