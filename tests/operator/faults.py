@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import signal
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -27,15 +28,8 @@ KEYS: Final = f"/api/v1/namespaces/{SYSTEM}/secrets/wsroute-signing-keys"
 
 
 def an_api_server_that_stops(scene: Scene) -> None:
-    operator = scene.lead("patient")
-    scene.open()
-    scene.cluster.api.stop()
-    time.sleep(AWAY)
-    scene.tunnel.more()
-    scene.cluster.api.start()
-    with converges(f"the API server was stopped for {AWAY} s", within=30):
-        scene.change()
-    assert operator.process.poll() is None, "without a restart"
+    api = scene.cluster.api
+    _outlive(scene, "was stopped", api.stop, api.start)
 
 
 def a_deletion_that_no_watch_ever_shows(scene: Scene) -> None:
@@ -53,13 +47,21 @@ def a_deletion_that_no_watch_ever_shows(scene: Scene) -> None:
 
 
 def an_api_server_that_answers_no_more(scene: Scene) -> None:
+    api = scene.cluster.api
+    _outlive(scene, "answered nothing", api.suspend, api.resume)
+
+
+def _outlive(
+    scene: Scene, what: str, begin: Callable[[], object], finish: Callable[[], object]
+) -> None:
+    """One operator, without a restart, sees the API server go away and come back."""
     operator = scene.lead("patient")
     scene.open()
-    scene.cluster.api.suspend()
+    begin()
     time.sleep(AWAY)
     scene.tunnel.more()
-    scene.cluster.api.resume()
-    with converges(f"the API server answered nothing for {AWAY} s", within=30):
+    finish()
+    with converges(f"the API server {what} for {AWAY} s", within=30):
         scene.change()
     assert operator.process.poll() is None, "without a restart"
 
