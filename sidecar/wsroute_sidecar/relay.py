@@ -27,6 +27,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -85,7 +86,10 @@ class Side(Reader):
         self.awaited = False
         """Whether it must be heard of before the pong's deadline."""
         self.asked: float | None = None
-        """When the ping was sent that the next pong answers; None where that is not sure."""
+        """When the ping was sent that the next pong answers; None where that is not sure.
+
+        By the system's clock: uvloop's counts whole milliseconds, which a pong takes less than.
+        """
         self.rtt: float | None = None
         self.stalled: tuple[float, int] | None = None
         """Deadline for progress, and the bytes that were waiting when it was set."""
@@ -113,7 +117,7 @@ class Side(Reader):
         ):
             tunnel.active = now
         if tracker.ponged:
-            self.ponged(now)
+            self.ponged()
         if tracker.close is not None or not tracker.passing:
             tunnel.saw_end(self)
 
@@ -146,14 +150,14 @@ class Side(Reader):
             back.own_ping = secrets.token_bytes(8)
         mask = self.initiator is Initiator.BACKEND
         self.write(into.insert(ping_frame(back.own_ping, mask=mask)))
-        self.asked = None if self.owes else self.tunnel.pinged
+        self.asked = None if self.owes else time.monotonic()
         self.owes = self.awaited = True
 
-    def ponged(self, now: float) -> None:
+    def ponged(self) -> None:
         """A pong to one of the sidecar's pings has come."""
         self.tracker.ponged = self.owes = self.awaited = False
         if self.asked is not None:
-            self.rtt, self.asked = now - self.asked, None
+            self.rtt, self.asked = time.monotonic() - self.asked, None
             self.tunnel.owner.ponged(self.initiator, self.rtt)
         self.tunnel.reschedule()
 
