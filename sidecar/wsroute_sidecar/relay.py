@@ -122,8 +122,8 @@ class Side(Reader):
             tunnel.saw_end(self)
 
     def write(self, data: bytes) -> None:
-        """Send `data` to this side, if it is still there."""
-        if data and not self.lost:
+        """Send `data` to this side, if it is still there; TLS closes itself at the input's end."""
+        if data and not self.lost and not self.transport.is_closing():
             self.transport.write(data)
 
     def send_close(self, code: int, text: str) -> bool:

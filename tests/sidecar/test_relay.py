@@ -592,3 +592,25 @@ async def test_tunnels_that_are_overdue_again_at_once_leave_the_others_their_dea
     for name in "abc":
         engine.schedule(cast(AsyncioTunnel, Overdue(name)), engine.time())
     await eventually(lambda: sorted(due) == list("aabbcc"))
+
+
+async def test_nothing_is_written_to_a_connection_that_has_begun_to_close_by_itself() -> None:
+    class Closing(asyncio.Transport):
+        """What asyncio's TLS is after its peer's end: it warns of what is written to it."""
+
+        def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+            """It has nothing to write."""
+
+        def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+            """It has nothing to tell."""
+
+        def is_closing(self) -> bool:
+            return True
+
+    engine = AsyncioEngine(asyncio.get_running_loop())
+    opened = AsyncioTunnel(engine, Limits(), Owner())
+    opened.client.attach(Closing())
+
+    opened.backend.data_received(HELLO)  # `write` is not implemented here
+
+    assert opened.stats().bytes_out == len(HELLO)
