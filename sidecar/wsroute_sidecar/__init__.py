@@ -29,7 +29,7 @@ Decisions are pure (no asyncio, no aiohttp, no clock) and stand apart:
 
 A table of routes comes in by `admin` (signed pushes) or `standalone` (a file) and is swapped in
 `routes` by `serving`; `tunnels` knows what is open, `drain` ends it in order; `control` (with
-`manage` for people), `health` and `metrics` show it. Before HTTP stand `tls` and `proxy_protocol`;
-`tracing` is there where its library is. `lean` keeps aiohttp's client out of memory until plain
-HTTP needs it.
+`manage` for people), `health` and `metrics` show it. Before HTTP stand `tls` and `proxied`, which
+reads `proxy_protocol`; `tracing` is there where its library is. `lean` keeps aiohttp's client out
+of memory until plain HTTP needs it.
 """

@@ -19,13 +19,14 @@ from wsroute_api import log
 from wsroute_api.address import Address
 from wsroute_sidecar import control, engines, health
 from wsroute_sidecar.accepting import Acceptor
-from wsroute_sidecar.adapter import ProxiedServer, Server
+from wsroute_sidecar.adapter import Server
 from wsroute_sidecar.config import Settings
 from wsroute_sidecar.drain import Drainer
 from wsroute_sidecar.engines import Engine
 from wsroute_sidecar.forward import Forwarder
 from wsroute_sidecar.headers import within
 from wsroute_sidecar.metrics import Metrics
+from wsroute_sidecar.proxied import ProxiedServer
 from wsroute_sidecar.routes import Live
 from wsroute_sidecar.serving import Serving
 from wsroute_sidecar.tunnels import Tunnels

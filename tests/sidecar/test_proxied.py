@@ -10,7 +10,8 @@ from typing import Final
 import pytest
 
 from tests.support.wire import Wire
-from wsroute_sidecar.adapter import Exchange, Finished, ProxiedServer, Server
+from wsroute_sidecar.adapter import Exchange, Finished, Server
+from wsroute_sidecar.proxied import ProxiedServer
 from wsroute_sidecar.proxy_protocol import SIGNATURE
 
 MOST: Final = 2
