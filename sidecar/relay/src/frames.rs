@@ -31,7 +31,7 @@ pub fn ping_frame(payload: &[u8], mask: bool) -> Vec<u8> {
     frame(PING, payload, mask)
 }
 
-fn frame(first: u8, payload: &[u8], mask: bool) -> Vec<u8> {
+pub fn frame(first: u8, payload: &[u8], mask: bool) -> Vec<u8> {
     let mut frame = vec![first, payload.len() as u8];
     if mask {
         let key: [u8; 4] = sys::random();
