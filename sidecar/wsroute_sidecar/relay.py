@@ -140,11 +140,13 @@ class Side(Reader):
         """Await an answer to a ping that is sent now.
 
         No ping goes to a side that could not be blamed for its silence: in the middle of a frame,
-        after a Close, where no frames are spoken, and before what waits for it.
+        after a Close, where no frames are spoken, before what waits for it, and while it is not
+        read, as something waits for its peer.
         """
         back, into = self.tracker, self.peer.tracker
         ended = any(way.broken or way.close is not None for way in (back, into))
-        if ended or not into.at_boundary or self.stalled is not None:
+        stalled = self.stalled is not None or self.peer.stalled is not None
+        if ended or stalled or not into.at_boundary:
             return
         if back.own_ping is None:
             back.own_ping = secrets.token_bytes(8)

@@ -352,11 +352,13 @@ impl Tunnel {
     /// Awaits an answer to a ping that is sent now.
     ///
     /// No ping goes to a side that could not be blamed for its silence: in the middle of a frame,
-    /// after a Close, where no frames are spoken, and before what waits for it.
+    /// after a Close, where no frames are spoken, before what waits for it, and while it is not
+    /// read, as something waits for its peer.
     fn send_ping(&mut self, to: Who, context: &Context) {
-        let ended = |side: &Side| side.tracker.broken() || side.tracker.close().is_some();
+        let barred =
+            |side: &Side| side.stalled() || side.tracker.broken() || side.tracker.close().is_some();
         let at_boundary = self.peer(to).tracker.at_boundary();
-        if self.sides.iter().any(ended) || !at_boundary || self.side(to).stalled() {
+        if self.sides.iter().any(barred) || !at_boundary {
             return;
         }
         let frame = self.side(to).ping(to == Who::Backend, context.now);
