@@ -11,6 +11,8 @@ Event = (
     | tuple[Literal["ended"], int, str, str, int | None, str]
 )
 
+def accept(listener: int, most: int) -> list[tuple[int, str, bytes]]: ...
+
 @final
 class Tunnel:
     def stats(self) -> Stats: ...

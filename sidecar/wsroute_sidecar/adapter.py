@@ -61,17 +61,16 @@ class Exchange:
         "peer", "scheme", "target", "version",
     )  # fmt: skip
 
+    _front: _Front | None
+    """Its connection; there is none while it is a descriptor, and no writer either."""
+    _writer: AbstractStreamWriter
+
     def __init__(
-        self,
-        front: _Front,
-        message: RawRequestMessage,
-        payload: StreamReader,
-        writer: AbstractStreamWriter,
+        self, message: RawRequestMessage, payload: StreamReader, peer: str, scheme: str
     ) -> None:
-        self._front: Final = front
+        self._front = None
         self._message: Final = message
         self._payload: Final = payload
-        self._writer: Final = writer
         self.body_is_broken = False
         """Whether the body that is read has turned out to be malformed."""
         self.last = False
@@ -81,8 +80,21 @@ class Exchange:
         self.version: Final[tuple[int, int]] = message.version
         self.headers: Final = message.raw_headers
         """Header fields as they came."""
-        self.peer: Final = _peer(front)
-        self.scheme: Final = "https" if front.ssl_context else "http"
+        self.peer: Final = peer
+        self.scheme: Final = scheme
+
+    @classmethod
+    def on(
+        cls,
+        front: _Front,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        writer: AbstractStreamWriter,
+    ) -> Exchange:
+        """A request that has come by a transport."""
+        exchange = cls(message, payload, _peer(front), "https" if front.ssl_context else "http")
+        exchange._front, exchange._writer = front, writer
+        return exchange
 
     @property
     def keep_alive(self) -> bool:
@@ -135,7 +147,7 @@ class Exchange:
 
     def abort(self) -> None:
         """Reset the connection, so that nobody takes a cut-off response for a whole one."""
-        if (transport := self._front.transport) is not None:
+        if (transport := self._transport) is not None:
             at_once = struct.pack("ii", 1, 0)
             transport.get_extra_info("socket").setsockopt(
                 socket.SOL_SOCKET, socket.SO_LINGER, at_once
@@ -143,42 +155,55 @@ class Exchange:
             transport.abort()
 
     @property
+    def _transport(self) -> asyncio.Transport | None:
+        return None if self._front is None else self._front.transport
+
+    @property
     def bare(self) -> bool:
         """Whether the connection is a socket and nothing more: no TLS, nothing to be written."""
-        if self._front.socket is not None:
-            return True
-        transport = self._front.transport
-        if transport is None or self._front.ssl_context:
+        transport = self._transport
+        if transport is None or self.scheme == "https":
             return False
         return not transport.get_write_buffer_size()
 
     @property
     def unwatched(self) -> int | None:
         """The descriptor of a connection that nothing is read of yet: see `settle`."""
-        sock = self._front.socket
-        return None if sock is None else sock.fileno()
+        return None
 
     async def settle(self) -> None:
         """Make it one of the event loop's, as all but tunnels must be before their answer."""
-        await self._front.settle()
 
     def take(self) -> tuple[asyncio.Transport, bytes]:
         """Detach the settled connection from aiohttp; with it, what the client has sent early."""
-        transport = self._front.transport
-        if transport is None or transport.is_closing():  # its descriptor may be another's already
+        front, transport = self._front, self._transport
+        if front is None or transport is None or transport.is_closing():
+            # its descriptor may be another's already
             raise ConnectionResetError("the client has left")
-        return transport, self._front.let_go()
+        return transport, front.let_go()
 
     def take_socket(self) -> tuple[int, bytes]:
         """As `take`, the descriptor of a bare one: whoever asks has to close it."""
-        if (sock := self._front.socket) is not None:
-            return sock.detach(), self._front.let_go()
         transport, early = self.take()
         try:
             return os.dup(transport.get_extra_info("socket").fileno()), early
         finally:
             transport.set_protocol(_NOBODY)
             transport.abort()
+
+    async def answer(self, handler: Handler) -> None:
+        """Have it answered, as aiohttp's own machinery has all but upgrades; close what is left."""
+        try:
+            await handler(self)
+        except ConnectionError:
+            pass  # the client has left
+        except Exception as error:  # noqa: BLE001 - any fault of the handler, as in aiohttp's own
+            log.error("request_failed", error)
+            await self.settle()
+            if self._front is not None and not self._writer.output_size:
+                self._front.fail(error)
+        if self._front is not None:
+            self._front.finish()
 
 
 class Finished:
@@ -207,7 +232,7 @@ class _Front(RequestHandler):
     a first request that is none to upgrade: after one to upgrade, none other follows.
     """
 
-    __slots__ = ("_answered", "_begun", "_head_size", "_head_timer", "proxied", "socket")
+    __slots__ = ("_answered", "_begun", "_first", "_head_size", "_head_timer", "proxied")
 
     def __init__(self, manager: Any, **settings: Any) -> None:
         super().__init__(manager, **settings)
@@ -218,47 +243,38 @@ class _Front(RequestHandler):
         """Bytes of a head that is not finished."""
         self._answered = 0
         """Requests that are done with, of the `_request_count` that have come."""
+        self._first = b""
+        """What had come before there was a transport."""
         self.proxied: str | None = None
         """The client's address, where a trusted proxy, or the kernel, has said it."""
-        self.socket: socket.socket | None = None
-        """The connection, while there is no transport of it."""
 
     @property
     def _server(self) -> Server:
         return cast(Server, self._manager)
 
+    def follow(self, peer: str, data: bytes, upgrade: asyncio.Task[None] | None) -> _Front:
+        """Take up a client with the `data` it has sent; `upgrade` is already about to answer it."""
+        self.proxied, self._first = peer, data
+        self._begun, self._task_handler = upgrade is not None, upgrade
+        return self
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self._server.connection_made(self, self.transport)
-        if self._server.overfull():
-            self.transport.abort()
-        elif not self._begun:
+        if not self._begun:
+            if self._server.overfull():
+                self.transport.abort()
+                return
             self._server.silent.add(self)
-        elif self._task_handler is None:
-            super().connection_made(self.transport)
-
-    def begin(self, sock: socket.socket, peer: str, data: bytes) -> bool:
-        """Take a socket, and `data` that has come on it; whether it goes without a transport.
-
-        So does a request to upgrade: its transport would have to be taken apart for the tunnel.
-        """
-        self.socket, self.proxied = sock, peer
-        self._server.connection_made(self, cast(asyncio.Transport, None))
-        if data:
+        if self._first:
+            data, self._first = self._first, b""
             self.data_received(data)
-        return self._task_handler is not None
-
-    async def settle(self) -> None:
-        """Give the socket a transport, if it has none yet."""
-        sock, self.socket = self.socket, None
-        if sock is not None:
-            await self._loop.connect_accepted_socket(lambda: self, sock)
 
     def let_go(self) -> bytes:
         """Forget the connection, and leave it open; what has come early on it."""
         early, self._message_tail = self._message_tail, b""
         self._task_handler = None  # so that what follows does not cancel who is asking
-        self.transport = self.socket = None
+        self.transport = None
         self.connection_lost(None)
         return early
 
@@ -292,27 +308,20 @@ class _Front(RequestHandler):
         self._server.silent.discard(self)
         if self._upgraded and len(self._messages) == 1:
             message, payload = self._messages.popleft()
-            upgrade = self._upgrade(cast(RawRequestMessage, message), payload)
-            self._task_handler = self._loop.create_task(upgrade)
+            writer = StreamWriter(self, self._loop)
+            exchange = Exchange.on(self, cast(RawRequestMessage, message), payload, writer)
+            answer = exchange.answer(self._server.handler)
+            self._task_handler = self._loop.create_task(answer)
         elif self.transport is not None:
             super().connection_made(self.transport)
 
-    async def _upgrade(self, message: RawRequestMessage, payload: StreamReader) -> None:
-        writer = StreamWriter(self, self._loop)
-        try:
-            await self._server.handler(Exchange(self, message, payload, writer))
-        except ConnectionError:
-            pass  # the client has left
-        except Exception as error:  # noqa: BLE001 - any fault of the handler, as in aiohttp's own
-            log.error("request_failed", error)
-            if not writer.output_size:
-                await self.settle()
-                self._task_handler = None
-                self._refuse(500, type(error).__name__)
-        finally:
-            if self.socket is not None:
-                self.socket.close()
-                self.let_go()
+    def fail(self, error: Exception) -> None:
+        """Answer that the request to upgrade could not be handled."""
+        self._task_handler = None
+        self._refuse(500, type(error).__name__)
+
+    def finish(self) -> None:
+        """Close the connection after the answer to its request to upgrade."""
         self._task_handler = None
         if self.transport is not None:
             self.transport.close()
@@ -449,7 +458,7 @@ class Server(WebServer):
 
         async def handle(request: BaseRequest) -> Any:
             return await handler(
-                Exchange(
+                Exchange.on(
                     cast(_Front, request.protocol),
                     request._message,
                     request._payload,
@@ -476,3 +485,15 @@ class Server(WebServer):
 
     def __call__(self) -> _Front:
         return _Front(self, loop=self._loop, **self._kwargs)
+
+    def forget(self, connection: Any) -> None:
+        """Count a connection no more that is not aiohttp's own."""
+        del self._connections[connection]
+
+    async def settle(
+        self, fd: int, peer: str, data: bytes, upgrade: asyncio.Task[None] | None = None
+    ) -> _Front:
+        """Give `fd` a transport, and its client a protocol: see `_Front.follow`."""
+        front = self().follow(peer, data, upgrade)
+        await self._loop.connect_accepted_socket(lambda: front, socket.socket(fileno=fd))
+        return front

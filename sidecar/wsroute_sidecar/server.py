@@ -18,7 +18,6 @@ from aiohttp import web
 from wsroute_api import log
 from wsroute_api.address import Address
 from wsroute_sidecar import control, engines, health
-from wsroute_sidecar.accepting import Acceptor
 from wsroute_sidecar.adapter import Server
 from wsroute_sidecar.config import Settings
 from wsroute_sidecar.drain import Drainer
@@ -32,6 +31,7 @@ from wsroute_sidecar.serving import Serving
 from wsroute_sidecar.tunnels import Tunnels
 
 if TYPE_CHECKING:
+    from wsroute_sidecar.accepting import Acceptor
     from wsroute_sidecar.tls import Certificate
     from wsroute_sidecar.tracing import Tracer
 
@@ -227,6 +227,8 @@ async def _listening(server: Server, settings: Settings, *, bare: bool) -> Async
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     closing: Acceptor | asyncio.Server = listener
     if bare and factory is server:
+        from wsroute_sidecar.accepting import Acceptor  # noqa: PLC0415 - where the crate is built
+
         sockets = [sock.dup() for sock in listener.sockets]
         listener.close()
         for sock in sockets:

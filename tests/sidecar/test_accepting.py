@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import errno
+import json
+import os
+import resource
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 import pytest
 
+pytest.importorskip("wsroute_sidecar._relay")
+
 from wsroute_sidecar import accepting
 from wsroute_sidecar.accepting import Acceptor
 from wsroute_sidecar.adapter import Exchange, Finished, Server
+from wsroute_sidecar.upgrading import Scout
 
 LIMIT: Final = 10.0
 UPGRADE: Final = (
@@ -105,23 +110,107 @@ async def test_one_too_many_is_cut_and_an_upgrade_under_way_counts(listener: soc
             assert await rest(second) == b""
 
 
-async def test_the_listener_is_looked_at_again_when_files_could_not_be_opened(
-    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+async def test_a_fault_after_the_connection_was_taken_harms_only_the_log(
+    listener: socket.socket, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class Full(socket.socket):
-        full = True
+    async def handler(exchange: Exchange) -> Finished:
+        os.close(exchange.take_socket()[0])
+        raise RuntimeError("a mistake")
 
-        def accept(self) -> tuple[socket.socket, Any]:
-            if self.full:
-                self.full = False
-                raise OSError(errno.EMFILE, "too many open files")
-            return super().accept()
+    async with sent(listener, UPGRADE) as client, accepting_from(listener, handler) as server:
+        assert await rest(client) == b""
+        assert server.connections == []
+    assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == [
+        "request_failed"
+    ]
 
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_the_listener_is_looked_at_again_when_files_could_not_be_opened(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     async def handler(exchange: Exchange) -> Finished:
         raise ConnectionResetError
 
     monkeypatch.setattr(accepting, "_RESPITE", 0.01)
-    with Full(fileno=listener.detach()) as full:
-        async with sent(full, UPGRADE) as client, accepting_from(full, handler):
-            assert await rest(client) == b""
-            assert not full.full
+    async with sent(listener, UPGRADE) as client, accepting_from(listener, handler):
+        with no_more_files():
+            await asyncio.sleep(0.05)
+        assert await rest(client) == b""
+    assert "too many open files" in capsys.readouterr().err.lower()
+
+
+PLAIN: Final = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+CLOSING: Final = UPGRADE.replace(b"Connection: Upgrade", b"Connection: Upgrade, close")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param(UPGRADE.replace(b": x", b": y\r\nX-A: b") + b"early", id="another upgrade"),
+        pytest.param(UPGRADE + UPGRADE, id="two of them"),
+        pytest.param(UPGRADE[:-2], id="an unfinished head"),
+        pytest.param(UPGRADE[:30], id="an unfinished field"),
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"\r\n", id="an empty line"),
+        pytest.param(PLAIN, id="a plain request"),
+        pytest.param(PLAIN + UPGRADE, id="a plain request before it"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\nA b\r\n\r\n", id="a malformed head"),
+        pytest.param(b"A: " + b"b" * 9000, id="what is no HTTP"),
+        pytest.param(CLOSING, id="an upgrade and close"),
+        pytest.param(UPGRADE[:-2] + b"Content-Length: 9\r\n\r\nabc", id="a part of a body"),
+        pytest.param(UPGRADE[:-2] + b"Transfer-Encoding: chunked\r\n\r\n1\r\n", id="of a chunk"),
+    ],
+)
+async def test_nothing_of_an_earlier_request_is_in_the_next_one(before: bytes) -> None:
+    scout = Scout(Server(never))
+    for _ in range(3):
+        scout._read(before)
+        found = scout._read(UPGRADE + b"early")
+        assert found is not None
+        message, early = found
+        assert (message.method, message.path, message.version) == ("GET", "/", (1, 1))
+        assert b"".join(b"%s: %s\r\n" % field for field in message.raw_headers) in UPGRADE
+        assert len(message.raw_headers) == UPGRADE.count(b": ")
+        assert early == b"early"
+
+
+@pytest.mark.parametrize(
+    "sent_",
+    [
+        pytest.param(UPGRADE + UPGRADE, id="what follows is early"),
+        pytest.param(UPGRADE, id="an upgrade"),
+    ],
+)
+async def test_an_upgrade_is_found_whatever_follows_it(sent_: bytes) -> None:
+    found = Scout(Server(never))._read(sent_)
+    assert found is not None
+    assert found[1] == sent_[len(UPGRADE) :]
+
+
+@pytest.mark.parametrize(
+    "sent_",
+    [
+        pytest.param(CLOSING, id="and close"),
+        pytest.param(PLAIN + UPGRADE, id="behind a plain request"),
+        pytest.param(UPGRADE.replace(b"websocket", b"h2c"), id="to something else"),
+        pytest.param(UPGRADE[:-2] + b"Content-Length: 1\r\n\r\na", id="with a body"),
+    ],
+)
+async def test_an_unusual_upgrade_is_left_to_its_own_parser(sent_: bytes) -> None:
+    assert Scout(Server(never))._read(sent_) is None
+
+
+async def never(_: Exchange) -> Finished:
+    raise AssertionError

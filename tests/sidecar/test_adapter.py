@@ -20,7 +20,6 @@ import uvloop
 from aiohttp.web_protocol import RequestHandler
 
 from wsroute_sidecar import adapter
-from wsroute_sidecar.accepting import Acceptor
 from wsroute_sidecar.adapter import (
     MAX_EARLY,
     Exchange,
@@ -51,6 +50,9 @@ async def by_the_loop(server: Server) -> tuple[int, Callable[[], None]]:
 
 
 async def without_a_transport(server: Server) -> tuple[int, Callable[[], None]]:
+    pytest.importorskip("wsroute_sidecar._relay")
+    from wsroute_sidecar.accepting import Acceptor  # noqa: PLC0415 - where the crate is built
+
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
     return listener.getsockname()[1], Acceptor(server, [listener]).close
@@ -362,6 +364,8 @@ async def test_taking_a_connection_whose_client_has_left_is_an_error() -> None:
     failed: asyncio.Queue[str] = asyncio.Queue()
 
     async def handler(exchange: Exchange) -> Finished:
+        await exchange.settle()
+        assert exchange._front is not None
         exchange._front.transport = None
         try:
             exchange.take()

@@ -13,15 +13,27 @@ use rustix::io::Errno;
 use crate::limits::Limits;
 use crate::shared::{Adoption, Command, Counters, Event, Failure, SLOT_BITS, Shared, Token, Who};
 use crate::sys::{Micros, NEVER, Socket, clock};
-use crate::{call, frames, thread};
+use crate::{call, frames, sys, thread};
 
 #[pymodule]
 mod _relay {
     #[pymodule_export]
-    use super::{Relay, Tunnel};
+    use super::{Relay, Tunnel, accept};
 
     #[pymodule_export]
     pub const SLOT_MASK: u64 = (1 << super::SLOT_BITS) - 1;
+}
+
+/// Up to `most` connections from `listener`: descriptor, peer's address, and what has come.
+#[pyfunction]
+fn accept<'py>(
+    py: Python<'py>,
+    listener: RawFd,
+    most: usize,
+) -> PyResult<Vec<(RawFd, String, Bound<'py, PyBytes>)>> {
+    let accepted = py.detach(|| sys::accept(listener, most)).map_err(os_error)?;
+    let told = accepted.into_iter();
+    Ok(told.map(|each| (each.fd, each.peer, PyBytes::new(py, &each.data))).collect())
 }
 
 /// The names of calls and tunnels. A slot is free again once nothing of it comes any more.
@@ -236,6 +248,7 @@ fn seconds(time: Micros) -> f64 {
 }
 
 fn os_error(error: Errno) -> PyErr {
-    let words = std::io::Error::from(error).kind().to_string();
+    let words = std::io::Error::from(error).to_string();
+    let words = words.split(" (os error").next().map(str::to_owned);
     PyOSError::new_err((error.raw_os_error(), words))
 }

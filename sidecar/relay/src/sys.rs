@@ -1,7 +1,7 @@
 //! The system-call layer: sockets, epoll, eventfd, clock. All `unsafe` code is here.
 
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::io::{Errno, Result, read, write};
@@ -85,6 +85,48 @@ impl Socket {
     }
 }
 
+/// A connection that has been accepted.
+pub struct Accepted {
+    pub fd: RawFd,
+    pub peer: String,
+    /// What has come on it so far, at most `FIRST` bytes.
+    pub data: Vec<u8>,
+}
+
+const FIRST: usize = 8 * 1024;
+
+/// Up to `most` connections from `listener`; what is wrong is told when there is no other.
+pub fn accept(listener: RawFd, most: usize) -> Result<Vec<Accepted>> {
+    let (listener, flags) = (borrowed(listener)?, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC);
+    let (mut accepted, mut buffer) = (Vec::new(), [0; FIRST]);
+    while accepted.len() < most {
+        match net::acceptfrom_with(listener, flags) {
+            Ok((fd, address)) => {
+                let address = address.and_then(|address| SocketAddr::try_from(address).ok());
+                let peer = address.map_or_else(String::new, |address| address.ip().to_string());
+                let socket = Socket(fd);
+                let size = socket.receive(&mut buffer).unwrap_or(0); // who reads on is told of it
+                let data = buffer[..size].to_vec();
+                accepted.push(Accepted { fd: socket.0.into_raw_fd(), peer, data });
+            }
+            Err(Errno::INTR | Errno::CONNABORTED) => {}
+            Err(Errno::AGAIN) => break,
+            Err(error) if accepted.is_empty() => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(accepted)
+}
+
+/// What another has open as `fd`, for the one call that follows, and fails where it is not open.
+fn borrowed<'fd>(fd: RawFd) -> Result<BorrowedFd<'fd>> {
+    if fd < 0 {
+        return Err(Errno::BADF);
+    }
+    // SAFETY: it is no negative number, and as above.
+    Ok(unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
@@ -135,12 +177,7 @@ impl Poll {
 
     /// As `add`, for the socket of another, who may close it at any time: that ends the watch.
     pub fn add_raw(&self, fd: RawFd, key: u64) -> Result<()> {
-        if fd < 0 {
-            return Err(Errno::BADF);
-        }
-        // SAFETY: it is no negative number, and it is borrowed for the next call only, which fails
-        // where it is not open.
-        self.add(unsafe { BorrowedFd::borrow_raw(fd) }, key)
+        self.add(borrowed(fd)?, key)
     }
 
     /// Watches `fd` for room, too; it is told at once where there is some.
