@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import os
 import resource
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,7 @@ from wsroute_sidecar.policy import Policy
 from wsroute_sidecar.relay_types import End, Stats
 
 _Labels = tuple[tuple[str, str], ...]
+_Counters = defaultdict[str, Counter[_Labels]]
 
 LIFETIMES: Final = (1.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 14400.0, 43200.0, 86400.0)
 LATENCIES: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
@@ -40,8 +41,10 @@ class _Histogram:
 class Sums:
     """Counters of what has ended, and of the tunnels that are added."""
 
-    def __init__(self, counters: Mapping[str, Counter[_Labels]]) -> None:
-        self.counters: Final = {name: Counter(series) for name, series in counters.items()}
+    def __init__(self, counters: _Counters) -> None:
+        self.counters: Final[_Counters] = defaultdict(Counter)
+        for name, series in counters.items():
+            self.counters[name].update(series)
         self.open: Final[Counter[_Labels]] = Counter()
 
     def add(self, policy: Policy, stats: Stats) -> None:
@@ -49,16 +52,15 @@ class Sums:
         labels = _route(policy)
         self.open[labels] += 1
         for name, direction, amount in _traffic(stats):
-            series = self.counters.setdefault(name, Counter())
-            series[*labels, ("direction", direction)] += amount
+            self.counters[name][*labels, ("direction", direction)] += amount
 
 
 class Metrics:
     """All counters of the process."""
 
     def __init__(self) -> None:
-        self._counters: dict[str, Counter[_Labels]] = {}
-        self._histograms: dict[str, dict[_Labels, _Histogram]] = {}
+        self._counters: _Counters = defaultdict(Counter)
+        self._histograms: defaultdict[str, dict[_Labels, _Histogram]] = defaultdict(dict)
 
     def tunnel_opened(self, policy: Policy) -> None:
         """A handshake has been completed."""
@@ -71,8 +73,8 @@ class Metrics:
             "wsroute_tunnels_ended_total",
             (
                 *labels,
-                ("reason", end.reason.value),
-                ("initiator", end.initiator.value),
+                ("reason", end.reason),
+                ("initiator", end.initiator),
                 ("code", _code(end.code)),
             ),
         )
@@ -120,10 +122,10 @@ class Metrics:
         return "\n".join(lines) + "\n"
 
     def _count(self, name: str, labels: _Labels, amount: int = 1) -> None:
-        self._counters.setdefault(name, Counter())[labels] += amount
+        self._counters[name][labels] += amount
 
     def _observe(self, name: str, labels: _Labels, bounds: tuple[float, ...], value: float) -> None:
-        series = self._histograms.setdefault(name, {})
+        series = self._histograms[name]
         if labels not in series:
             series[labels] = _Histogram(bounds)
         series[labels].observe(value)
