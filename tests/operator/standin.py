@@ -95,7 +95,8 @@ class Fleet:
     def __init__(self) -> None:
         self.pods: Final[dict[str, StandIn]] = {}
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread = threading.Thread(target=self._live, daemon=True)
+        self._over = asyncio.Event()
         self._sites: dict[str, web.BaseSite] = {}
         app = web.Application(client_max_size=contract.SNAPSHOT_MAX_BYTES + 1)
         app.router.add_put(contract.SNAPSHOT_PATH, self._put)
@@ -113,9 +114,12 @@ class Fleet:
         traceback: TracebackType | None,
     ) -> None:
         self._run(self._runner.cleanup())
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join()
-        self._loop.close()
+
+    def _live(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:  # ends what still hangs
+            runner.run(self._over.wait())
 
     def add(self, address: str, pod: StandIn) -> StandIn:
         """Have `pod` answer at `address`, in place of whoever did."""
