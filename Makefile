@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CRATES := sidecar/relay tests/bench/load
 lint_crate = (cd $(1) && cargo fmt --check && cargo clippy --quiet --all-targets -- -D warnings)
 
-.PHONY: help setup run test lint lint-rust unit e2e bench programmed scale faults load soak autobahn fuzz image fmt crd docs lock clean
+.PHONY: help setup run test lint lint-rust unit e2e bench programmed scale faults load soak autobahn fuzz fuzz-rust image fmt crd docs lock clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -67,9 +67,18 @@ soak: setup  ## Everything at once for 20 minutes: nothing may grow
 autobahn: setup  ## All 517 of Autobahn's cases through the sidecar, also with pings
 	$(BIN)/python -m tests.support.autobahn
 
-fuzz: setup  ## Fuzz the frame tracker and the handshake for a minute each
+fuzz: setup  ## Fuzz the frame trackers and the handshake for a minute each
 	$(BIN)/python -m tests.fuzz.tracker --seconds 60
 	$(BIN)/python -m tests.fuzz.handshake --seconds 60
+	@$(MAKE) --no-print-directory fuzz-rust
+
+fuzz-rust:
+	@cd sidecar/relay && if cargo +nightly fuzz --version >/dev/null 2>&1; \
+	then cargo +nightly fuzz run tracker -- -max_total_time=60; \
+	elif command -v cargo >/dev/null; \
+	then echo "no cargo-fuzz with nightly here: the native tracker gets its short test only"; \
+	cargo test --quiet --no-default-features --test fuzz; \
+	else echo "no cargo here: the native tracker is not fuzzed"; fi
 
 image:  ## Build both images with docker
 	docker build --target sidecar --tag wsroute/sidecar:dev .
