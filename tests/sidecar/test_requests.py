@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.feature.strictness.refusals import BAD_HOSTS, BAD_TARGETS
 from wsroute_sidecar.requests import Head, Refusal, check, hostname, indexed, tokens
 
 Fields = Sequence[tuple[bytes, bytes]]
@@ -59,37 +60,12 @@ def test_a_target_is_split_and_forwarded_as_it_came(target: str, path: str, quer
 @pytest.mark.parametrize(
     "target",
     [
+        *(target.decode("utf-8", "surrogateescape") for target in BAD_TARGETS),
         "",
-        "a",
-        "*",
-        "a.example:80",
-        "?a",
         "/a b",
-        "/a#b",
-        "/#",
         "/a\tb",
-        "/a\x7f",
-        "/a\x00",
-        "/caf\u00e9",
-        "/a%",
-        "/a%2",
-        "/a%zz",
-        "/a%00b",
-        "/a?b=%00",
-        "/a?b=%g0",
-        "/%u002e",
-        "http://b.example/",
-        "http://a.example:8080/",
-        "https://a.example:80/",
-        "http://user@a.example/",
-        "http://a.example@b.example/",
-        "http:///x",
-        "http://",
-        "http:/a.example/",
-        "ftp://a.example/",
-        "http://a.example/#x",
-        "http://a.example#x",
         "//a.example/\x00",
+        "http://a.example#x",
     ],
     ids=repr,
 )
@@ -119,40 +95,7 @@ def test_a_host_is_known_without_port_case_and_last_dot(value: bytes, known_as: 
     assert hostname(found.host) == known_as
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        b"",
-        b" ",
-        b"a b",
-        b"a,b",
-        b"a/b",
-        b"a?b",
-        b"a#b",
-        b"a@b",
-        b"user@a.example",
-        b"http://a.example",
-        b"a:80:80",
-        b"a:x",
-        b"a:-1",
-        b"a:123456",
-        b":80",
-        b"::1",
-        b"[::1",
-        b"[]",
-        b"[::1]x",
-        b"[::1%25eth0]",
-        b"[a.example]",
-        b"caf\xc3\xa9",
-        b"a%2eb",
-        b"a;b",
-        b"a'b",
-        b'"a"',
-        b"a\\b",
-        b"<a>",
-    ],
-    ids=repr,
-)
+@pytest.mark.parametrize("value", [*BAD_HOSTS, b"[::1%25eth0]"], ids=repr)
 def test_a_malformed_host_is_refused(value: bytes) -> None:
     assert status(checked((b"Host", value))) == 400
 

@@ -20,6 +20,84 @@ def _lines(start: bytes, *fields: bytes) -> bytes:
 
 HOST: Final = b"Host: a.example"
 
+BAD_TARGETS: Final = (
+    b"*",
+    b"a",
+    b"a.example:80",
+    b"?a",
+    b"/a#b",
+    b"/#",
+    b"/a?b#c",
+    b"/a%",
+    b"/a%2",
+    b"/a%zz",
+    b"/a%00",
+    b"/?a=%00",
+    b"/?a=%g1",
+    b"/%u002e/",
+    b"/a\x7f",
+    b"/a\x01",
+    b"/a\x00b",
+    b"/caf\xc3\xa9",
+    b"/caf\xe9",
+    b"http://b.example/",
+    b"http://a.example:8080/",
+    b"https://a.example:80/",
+    b"http://user@a.example/",
+    b"http://a.example@b.example/",
+    b"http://a.example\\@b.example/",
+    b"http:///a",
+    b"http://",
+    b"http:/a.example/",
+    b"http:a.example/",
+    b"ftp://a.example/",
+    b"file:///etc/passwd",
+    b"javascript:alert(1)",
+    b"http://a.example/#a",
+    b"http://a.example:99999/",
+    b"http://[::1/",
+    b"\\",
+)
+"""Targets that two readers could take differently (RFC 9112 section 3.2, RFC 3986 section 2)."""
+
+BAD_HOSTS: Final = (
+    b"",
+    b" ",
+    b"a b",
+    b"a,b",
+    b"a, b",
+    b"a/b",
+    b"a?b",
+    b"a#b",
+    b"a@b",
+    b"user@a.example",
+    b"http://a.example",
+    b"a.example:80:80",
+    b"a.example:http",
+    b"a.example:-1",
+    b"a.example:+80",
+    b"a.example:123456",
+    b":80",
+    b"::1",
+    b"[::1",
+    b"::1]",
+    b"[]",
+    b"[::1]a",
+    b"[::1]:x",
+    b"[a.example]",
+    b"caf\xc3\xa9.example",
+    b"a%2eexample",
+    b"a%00",
+    b"'a'",
+    b'"a"',
+    b"a;b",
+    b"a\\b",
+    b"<a>",
+    b"{a}",
+    b"a\x01",
+)
+"""Values of Host that are none (RFC 9110 section 7.2)."""
+
 
 def _request_lines() -> Iterator[Case]:
     """RFC 9112 section 3."""
@@ -84,44 +162,7 @@ def _request_lines() -> Iterator[Case]:
 
 def _targets() -> Iterator[Case]:
     """RFC 9112 section 3.2, RFC 3986 section 2."""
-    for target in (
-        b"*",
-        b"a",
-        b"a.example:80",
-        b"?a",
-        b"/a#b",
-        b"/#",
-        b"/a?b#c",
-        b"/a%",
-        b"/a%2",
-        b"/a%zz",
-        b"/a%00",
-        b"/?a=%00",
-        b"/?a=%g1",
-        b"/%u002e/",
-        b"/a\x7f",
-        b"/a\x01",
-        b"/a\x00b",
-        b"/caf\xc3\xa9",
-        b"/caf\xe9",
-        b"http://b.example/",
-        b"http://a.example:8080/",
-        b"https://a.example:80/",
-        b"http://user@a.example/",
-        b"http://a.example@b.example/",
-        b"http://a.example\\@b.example/",
-        b"http:///a",
-        b"http://",
-        b"http:/a.example/",
-        b"http:a.example/",
-        b"ftp://a.example/",
-        b"file:///etc/passwd",
-        b"javascript:alert(1)",
-        b"http://a.example/#a",
-        b"http://a.example:99999/",
-        b"http://[::1/",
-        b"\\",
-    ):
+    for target in BAD_TARGETS:
         yield Case(f"the target {target!r}", request(target=target), 400)
     for method in (b"GET", b"POST", b"OPTIONS"):
         yield Case(f"{method.decode()} *", request(target=b"*", method=method), 400)
@@ -138,42 +179,7 @@ def _hosts() -> Iterator[Case]:
     yield Case("two Hosts", _lines(start, HOST, b"Host: b.example"), 400)
     yield Case("two Hosts far apart", _lines(start, HOST, b"A: b", b"hOST: b.example"), 400)
     yield Case("Host twice in HTTP/1.0", _lines(b"GET / HTTP/1.0", HOST, HOST), 400)
-    for value in (
-        b"",
-        b" ",
-        b"a b",
-        b"a,b",
-        b"a, b",
-        b"a/b",
-        b"a?b",
-        b"a#b",
-        b"a@b",
-        b"user@a.example",
-        b"http://a.example",
-        b"a.example:80:80",
-        b"a.example:http",
-        b"a.example:-1",
-        b"a.example:+80",
-        b"a.example:123456",
-        b":80",
-        b"::1",
-        b"[::1",
-        b"::1]",
-        b"[]",
-        b"[::1]a",
-        b"[::1]:x",
-        b"[a.example]",
-        b"caf\xc3\xa9.example",
-        b"a%2eexample",
-        b"a%00",
-        b"'a'",
-        b'"a"',
-        b"a;b",
-        b"a\\b",
-        b"<a>",
-        b"{a}",
-        b"a\x01",
-    ):
+    for value in BAD_HOSTS:
         yield Case(f"the Host {value!r}", _lines(start, b"Host: " + value), 400)
 
 
