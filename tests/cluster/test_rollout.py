@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from types import TracebackType
 from typing import Any, Final, Self
 
 import pytest
@@ -71,12 +70,7 @@ class Clients:
         until(lambda: self.handshakes > CLIENTS or self.failures, "tunnels", LIMIT)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._leaving.set()
         for thread in self._threads:
             thread.join()

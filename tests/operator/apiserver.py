@@ -14,7 +14,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self
 
 from tests.cluster.node import binaries
@@ -59,16 +58,11 @@ class ApiServer:
                       custom_resource_definition())  # fmt: skip
             self._until(lambda: self.get(f"{ROUTES}/{contract.PLURAL}")["kind"], "the CRD")
         except BaseException:
-            self.__exit__(None, None, None)
+            self.__exit__()
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for name in ("kube-apiserver", "etcd"):
             if (process := self._processes.pop(name, None)) is not None:
                 process.kill()

@@ -11,7 +11,6 @@ import asyncio
 import threading
 import time
 from collections.abc import Coroutine, Sequence
-from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 import msgspec
@@ -107,12 +106,7 @@ class Fleet:
         self._run(self._runner.setup())
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._run(self._runner.cleanup())
         self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join()

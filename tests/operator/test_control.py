@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import msgspec
@@ -23,12 +23,6 @@ from wsroute_operator.plan import Plan, plan
 
 KEY = SigningKey.generate()
 PUBLIC = key_text(KEY.verify_key)
-
-
-@pytest.fixture(scope="module")
-def fleet() -> Iterator[Fleet]:
-    with Fleet() as running:
-        yield running
 
 
 class Stage:

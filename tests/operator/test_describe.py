@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
 
-from tests.operator.cluster import Cluster, Operator, route
+from tests.operator.cluster import Cluster, route
 from tests.support.waiting import until
 from wsroute_api import contract
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("operator")]
 
 Json = dict[str, Any]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def operator(cluster: Cluster) -> Iterator[Operator]:
-    with Operator(cluster.api) as running:
-        running.ready()
-        running.logged("signing_keys_loaded")
-        yield running
 
 
 def service(name: str, port: int, target: int | str, **spec: Any) -> Json:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 import time
 import urllib.error
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,15 +12,7 @@ from tests.operator.cluster import SYSTEM, Cluster, Operator, route
 from tests.support.waiting import until
 from wsroute_api import contract
 
-pytestmark = pytest.mark.cluster
-
-
-@pytest.fixture(scope="module", autouse=True)
-def operator(cluster: Cluster) -> Iterator[Operator]:
-    with Operator(cluster.api) as running:
-        running.ready()
-        running.logged("signing_keys_loaded")
-        yield running
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("operator")]
 
 
 def test_a_route_reaches_its_pods_and_kubectl_shows_it(cluster: Cluster, shop: str) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
@@ -22,12 +22,6 @@ PUBLIC = key_text(KEY.verify_key)
 EPOCH = 5
 
 _addresses = (f"127.78.{n // 250}.{n % 250 + 1}" for n in itertools.count())
-
-
-@pytest.fixture(scope="module")
-def fleet() -> Iterator[Fleet]:
-    with Fleet() as running:
-        yield running
 
 
 class Push:
