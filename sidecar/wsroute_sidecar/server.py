@@ -47,6 +47,10 @@ _LAST_WORDS: Final = 1.0
 
 _BACKLOG: Final = 4096
 
+_SILENCE: Final = 1
+"""Seconds that a client may say nothing before it is accepted nevertheless: who comes with its
+request needs no transport to wait for it."""
+
 
 def capacity() -> int:
     """How many tunnels the limit on open files allows; each has two sockets."""
@@ -225,6 +229,7 @@ async def _listening(server: Server, settings: Settings, *, bare: bool) -> Async
     for sock in listener.sockets:  # what is accepted there inherits it
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _SILENCE)
     closing: Acceptor | asyncio.Server = listener
     if bare and factory is server:
         from wsroute_sidecar.accepting import Acceptor  # noqa: PLC0415 - where the crate is built

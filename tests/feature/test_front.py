@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -68,6 +69,19 @@ async def test_the_kernel_probes_the_client_of_a_tunnel(
             await client.recv()
             keepalive = "02"  # once the client has acknowledged what it got
             await eventually(lambda: timers(sidecar.port) == [keepalive])
+
+
+async def test_a_client_is_accepted_with_its_request_or_after_a_second_without(
+    backend: tuple[int, list[ServerConnection]],
+) -> None:
+    port, _ = backend
+    with Sidecar([route(port)]) as sidecar:
+        before = sidecar.descriptors()
+        with socket.create_connection(("127.0.0.1", sidecar.port)):
+            async with connect(f"ws://127.0.0.1:{sidecar.port}/"):
+                client_and_backend = 2
+                assert sidecar.descriptors() == before + client_and_backend
+            await eventually(lambda: sidecar.descriptors() == before + 1)
 
 
 def timers(port: int) -> list[str]:

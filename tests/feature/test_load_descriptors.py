@@ -36,11 +36,12 @@ def few_files() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def silent(port: int, count: int) -> Iterator[None]:
-    """Connections that say nothing."""
+def silent(port: int, count: int, said: bytes) -> Iterator[None]:
+    """Connections that say nothing after `said`, for which they are accepted at once."""
     with contextlib.ExitStack() as stack:
         for _ in range(count):
-            stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            client.sendall(said)
         yield
 
 
@@ -65,7 +66,7 @@ async def test_without_free_descriptors_tunnels_go_on_and_the_way_to_help_stays_
             stack.enter_context(sidecar)
         async with fleet(sidecar.port, CAPACITY) as tunnels, traffic(tunnels, rate=400):
             beyond = [await call(sidecar.port) for _ in range(2 * FILES)]
-            with silent(sidecar.port, SILENT):
+            with silent(sidecar.port, SILENT, b"G"):
                 begun, before = time.monotonic(), cpu_seconds(sidecar.pid)
                 answers = [await asyncio.to_thread(health, sidecar) for _ in range(5)]
                 listed = await asyncio.to_thread(sidecar.connections)
@@ -96,7 +97,7 @@ async def test_tls_handshakes_that_do_not_end_leave_tunnels_and_the_way_to_help_
         with few_files():
             stack.enter_context(sidecar)
         async with fleet(sidecar.port, 8, tls=trust(tmp_path)) as tunnels:
-            with silent(sidecar.port, SILENT):
+            with silent(sidecar.port, SILENT, b"\x16"):
                 answers = [await asyncio.to_thread(health, sidecar) for _ in range(5)]
                 async with traffic(tunnels, rate=400):
                     await asyncio.sleep(0.5)
