@@ -488,7 +488,7 @@ class Server(WebServer):
 
     def forget(self, connection: Any) -> None:
         """Count a connection no more that is not aiohttp's own."""
-        del self._connections[connection]
+        self._connections.pop(connection, None)
 
     async def settle(
         self, fd: int, peer: str, data: bytes, upgrade: asyncio.Task[None] | None = None

@@ -109,9 +109,11 @@ class Upgrading(Exchange):
         """As `Exchange.settle`."""
         fd, self._fd = self._fd, None
         if fd is not None:
-            self._front = await self._server.settle(fd, self.peer, self._data, self._task)
+            try:
+                self._front = await self._server.settle(fd, self.peer, self._data, self._task)
+            finally:
+                self._server.forget(self)
             self._writer = StreamWriter(self._front, self._task.get_loop())
-            self._server.forget(self)
 
     def take_socket(self) -> tuple[int, bytes]:
         """As `Exchange.take_socket`."""

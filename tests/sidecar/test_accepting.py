@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import resource
@@ -123,6 +124,45 @@ async def test_a_fault_after_the_connection_was_taken_harms_only_the_log(
     assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == [
         "request_failed"
     ]
+
+
+async def test_the_end_of_the_server_cancels_who_is_still_a_descriptor(
+    listener: socket.socket,
+) -> None:
+    begun, faults = asyncio.Event(), list[Any]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
+
+    async def handler(_: Exchange) -> Finished:
+        begun.set()
+        await asyncio.sleep(LIMIT)
+        raise AssertionError
+
+    async with sent(listener, UPGRADE) as client:
+        async with accepting_from(listener, handler):
+            await asyncio.wait_for(begun.wait(), LIMIT)
+        assert await rest(client) == b""
+    gc.collect()
+    assert faults == []
+
+
+async def test_who_leaves_while_his_transport_is_made_is_counted_no_more(
+    listener: socket.socket,
+) -> None:
+    cancelled = asyncio.Event()
+
+    async def handler(exchange: Exchange) -> Finished:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()  # as aiohttp does when the connection is lost
+        try:
+            await exchange.settle()
+        finally:
+            cancelled.set()
+        raise AssertionError
+
+    async with sent(listener, UPGRADE), accepting_from(listener, handler) as server:
+        await asyncio.wait_for(cancelled.wait(), LIMIT)
+        assert [each for each in server.connections if isinstance(each, Exchange)] == []
 
 
 @contextmanager
