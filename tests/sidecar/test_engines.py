@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+from pathlib import Path
 
 import pytest
+from websockets.frames import Opcode
 
 from tests.sidecar.relay_rig import (
     SWITCHING,
@@ -17,7 +19,9 @@ from tests.sidecar.relay_rig import (
     dial,
     judge,
     listening,
+    tunnel,
 )
+from tests.support.wire import frame
 from wsroute_sidecar import engines
 from wsroute_sidecar.dial import Refused
 from wsroute_sidecar.engines import Engine
@@ -135,3 +139,20 @@ async def test_without_the_native_engine_asyncios_serves_unless_it_is_asked_for(
             assert engine.name == "asyncio"
     with pytest.raises(ValueError, match="--relay native: it is not built here"):
         engines.running("native").__enter__()
+
+
+def pipes() -> int:
+    links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    return sum(str(link.readlink()).startswith("pipe:") for link in links)
+
+
+@pytest.mark.parametrize("engine", ["native"], indirect=True)
+async def test_large_messages_take_no_pipe_beyond_the_engines_one(engine: Engine) -> None:
+    sent = 2 * frame(Opcode.BINARY, bytes(4 << 20), mask=True)
+    before = pipes()
+    for _ in range(3):
+        async with tunnel(engine, buffer=64 * 1024) as rig:
+            sending = asyncio.create_task(rig.client.send(sent))
+            assert await rig.backend.read(len(sent)) == sent
+            await sending
+    assert pipes() == before

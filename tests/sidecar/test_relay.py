@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import secrets
 from collections.abc import Sequence
@@ -574,6 +575,92 @@ async def test_what_a_stalled_reader_has_not_taken_still_reaches_it_before_the_e
         rig.backend.end_output()
         assert await reading == sent + CLOSE
         assert await rig.client.rest() == b""
+
+
+LARGE: Final = 300_000
+"""Bytes of a frame that the native engine moves without a copy, but for the first ones."""
+
+
+def large(mask: bool) -> bytes:
+    """Messages of large frames: whole, in fragments, and with small frames in between."""
+    frames = [
+        (Opcode.BINARY, 2 * LARGE, True),
+        (Opcode.BINARY, LARGE, False),
+        (Opcode.PING, 125, True),
+        (Opcode.CONT, LARGE, False),
+        (Opcode.CONT, 1, True),
+        (Opcode.TEXT, 5, True),
+        *[(Opcode.BINARY, LARGE + size, True) for size in range(20)],
+        (Opcode.BINARY, 12 << 20, True),
+        (Opcode.TEXT, 0, True),
+    ]
+    return b"".join(
+        frame(opcode, secrets.token_bytes(size), mask=mask, fin=fin) for opcode, size, fin in frames
+    )
+
+
+LARGE_MESSAGES: Final = 25
+
+
+@pytest.mark.parametrize("buffer", [None, 16 * 1024], ids=["wide", "narrow"])
+async def test_large_messages_pass_unchanged_both_ways_at_once(
+    engine: Engine, buffer: int | None
+) -> None:
+    up, down = large(mask=True), large(mask=False)
+    async with tunnel(engine, buffer=buffer) as rig:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(rig.client.send(up))
+            group.create_task(rig.backend.send(down))
+            seen_up = group.create_task(rig.backend.read(len(up)))
+            seen_down = group.create_task(rig.client.read(len(down)))
+        assert seen_up.result() == up
+        assert seen_down.result() == down
+        stats = rig.tunnel.stats()
+        assert (stats.bytes_in, stats.bytes_out) == (len(up), len(down))
+        assert (stats.messages_in, stats.messages_out) == (LARGE_MESSAGES, LARGE_MESSAGES)
+
+
+async def test_the_sidecars_close_waits_for_the_end_of_a_large_frame_that_is_taken_slowly(
+    engine: Engine,
+) -> None:
+    sent = frame(Opcode.BINARY, secrets.token_bytes(4 << 20), mask=False)
+    async with tunnel(engine, buffer=16 * 1024) as rig:
+        sending = asyncio.create_task(rig.backend.send(sent))
+        begun = await rig.client.read(1 << 20)
+        rig.tunnel.end(Reason.DRAIN, 1001, "bye")
+        assert (await rig.backend.frame()).close == (1001, "bye")
+        assert begun + await rig.client.read(len(sent) - len(begun)) == sent
+        assert (await rig.client.frame()).close == (1001, "bye")
+        await sending
+
+
+async def test_a_client_that_vanishes_within_a_large_frame_ends_the_tunnel(engine: Engine) -> None:
+    sent = frame(Opcode.BINARY, bytes(16 << 20), mask=False)
+    async with tunnel(engine, buffer=64 * 1024) as rig:
+        sending = asyncio.create_task(rig.backend.send(sent))
+        await rig.client.read(4 << 20)
+        rig.client.reset()
+        with contextlib.suppress(ConnectionError):
+            await sending
+        rig.backend.leave()
+        end = await rig.owner.end()
+        assert (end.reason, end.initiator) == (Reason.CLIENT, Initiator.CLIENT)
+
+
+async def test_of_large_fragments_none_goes_out_that_makes_the_message_too_big(
+    engine: Engine,
+) -> None:
+    first = frame(Opcode.BINARY, secrets.token_bytes(LARGE), mask=True, fin=False)
+    second = frame(Opcode.CONT, bytes(LARGE), mask=True)
+    async with tunnel(engine, Limits(max_message=2 * LARGE - 1)) as rig:
+        sending = asyncio.create_task(rig.client.send(first + second))
+        assert await rig.backend.read(len(first)) == first
+        assert (await rig.backend.frame()).close == (1009, "message is too big")
+        assert (await rig.client.frame()).close == (1009, "message is too big")
+        await sending
+        await rig.client.send(CLOSE_MASKED)
+        await rig.backend.send(CLOSE)
+        assert (await rig.owner.end()).reason is Reason.LIMIT
 
 
 async def test_tunnels_that_are_overdue_again_at_once_leave_the_others_their_deadlines() -> None:

@@ -1,17 +1,12 @@
 //! The engine's thread: it waits for whatever comes, and gives it to the call or tunnel it is for.
 
-use std::sync::Arc;
-
 use rustix::io::Result;
 
 use crate::call::Call;
-use crate::shared::{BELL, Command, Event, Shared, Token, Who, slot};
+use crate::context::Context;
+use crate::shared::{BELL, Command, Event, Token, Who, slot};
 use crate::sys::{Ready, clock};
-use crate::timers::Timers;
-use crate::tunnel::{Context, Left, Tunnel};
-
-/// Bytes that are read at a time. One buffer serves all, as nothing stays in it.
-const BUFFER: usize = 256 * 1024;
+use crate::tunnel::{Left, Tunnel};
 
 #[derive(Default)]
 enum Entry {
@@ -30,14 +25,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    pub fn new(shared: Arc<Shared>) -> Self {
-        let context = Context {
-            now: clock(),
-            shared,
-            timers: Timers::default(),
-            told: Vec::new(),
-            buffer: vec![0; BUFFER].into(),
-        };
+    pub fn new(context: Context) -> Self {
         Self { entries: Vec::new(), again: Vec::new(), context, stopped: false }
     }
 

@@ -6,7 +6,8 @@
 //! - `sys` is the system-call layer, and has all `unsafe` code
 //! - `tracker` follows frames, `frames` makes them, `limits` says what the clock asks: all pure
 //! - `side` and `tunnel` are the rules of the relay, `call` those of the dial before it
-//! - `engine` is the thread, `timers` its clock, `shared` what it has in common with Python
+//! - `engine` is the thread, `context` what it has for all, `timers` its clock, `shared` what it has
+//!   in common with Python
 //! - `python` is the module that Python imports
 //!
 //! A panic of the thread ends the process: without it every tunnel would hang.
@@ -14,6 +15,7 @@
 #![cfg_attr(not(feature = "python"), allow(dead_code))] // what only Python calls
 
 mod call;
+mod context;
 mod engine;
 mod frames;
 mod limits;

@@ -4,7 +4,7 @@ use rustix::io::Errno;
 
 use crate::frames::ping_frame;
 use crate::limits::STALL_TIMEOUT;
-use crate::sys::{Micros, NEVER, Poll, Socket, random};
+use crate::sys::{Micros, NEVER, Pipe, Poll, Socket, random};
 use crate::tracker::Tracker;
 
 /// What the kernel had no room for.
@@ -102,18 +102,44 @@ impl Side {
 
     /// What has come next; `None` where nothing has, 0 bytes at the end of input.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Errno> {
+        let room = buffer.len();
+        let size = self.take(|socket| socket.receive(buffer))?;
+        self.readable &= self.ended || size == Some(room);
+        Ok(size)
+    }
+
+    /// As `read`, but into the pipe, and up to `most` bytes.
+    pub fn fill(&mut self, pipe: &Pipe, most: usize) -> Result<Option<usize>, Errno> {
+        self.take(|socket| pipe.fill(socket, most))
+    }
+
+    fn take(
+        &mut self,
+        from: impl FnOnce(&Socket) -> Result<usize, Errno>,
+    ) -> Result<Option<usize>, Errno> {
         let Some(socket) = &self.socket else { return Ok(None) };
-        match socket.receive(buffer) {
-            Ok(size) => {
-                self.readable = size == buffer.len() || self.ended;
-                Ok(Some(size))
-            }
+        match from(socket) {
+            Ok(size) => Ok(Some(size)),
             Err(Errno::AGAIN) => {
                 self.readable = false;
                 Ok(None)
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Sends of the `size` bytes in the pipe what there is room for; how many are left.
+    pub fn drain(&self, pipe: &Pipe, size: usize) -> usize {
+        let mut left = size;
+        if let Some(socket) = self.socket.as_ref().filter(|_| self.failed.is_none()) {
+            while left > 0 {
+                match pipe.drain(socket, left) {
+                    Ok(sent) => left -= sent,
+                    Err(_) => break, // what is left meets it again
+                }
+            }
+        }
+        left
     }
 
     /// Sends `data`, or keeps what the kernel has no room for.

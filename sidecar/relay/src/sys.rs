@@ -8,6 +8,7 @@ use rustix::io::{Errno, Result, read, write};
 use rustix::net::{
     self, AddressFamily, RecvFlags, SendFlags, Shutdown, SocketFlags, SocketType, sockopt,
 };
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 use rustix::rand::{GetRandomFlags, getrandom};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -136,6 +137,39 @@ impl AsFd for Socket {
 impl AsRawFd for Socket {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_raw_fd()
+    }
+}
+
+/// Takes bytes from one socket to another without a copy of them. It is empty between two uses.
+///
+/// A peer that has gone raises SIGPIPE, for which `splice` has no flag; Python ignores it.
+pub struct Pipe {
+    output: OwnedFd,
+    input: OwnedFd,
+}
+
+impl Pipe {
+    /// One with room for `size` bytes, or for less where the kernel grants its user no more.
+    pub fn new(size: usize) -> Result<Self> {
+        let (output, input) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        let _ = fcntl_setpipe_size(&input, size);
+        Ok(Self { output, input })
+    }
+
+    /// As `Socket::receive`, with `most` bytes at most; fewer do not tell that no more have come.
+    pub fn fill(&self, from: &Socket, most: usize) -> Result<usize> {
+        retry(|| splice(&from.0, None, &self.input, None, most, SpliceFlags::NONBLOCK))
+    }
+
+    /// As `Socket::send`, with up to `most` of the bytes that are in it.
+    pub fn drain(&self, to: &Socket, most: usize) -> Result<usize> {
+        retry(|| splice(&self.output, None, &to.0, None, most, SpliceFlags::NONBLOCK))
+    }
+
+    /// Takes out what is in it, which fills the buffer.
+    pub fn empty(&self, buffer: &mut [u8]) {
+        let size = retry(|| read(&self.output, &mut *buffer));
+        assert_eq!(size, Ok(buffer.len()), "what is in a pipe can be read at once");
     }
 }
 

@@ -5,6 +5,7 @@ use std::panic::{self, PanicHookInfo};
 use std::sync::{Arc, Once};
 use std::thread;
 
+use crate::context::Context;
 use crate::engine::Engine;
 use crate::shared::Shared;
 use crate::sys;
@@ -16,7 +17,8 @@ const STATUS: i32 = 70;
 
 /// Runs `engine` of `shared` on a thread of its own.
 pub fn start(shared: Arc<Shared>) -> io::Result<()> {
-    spawn(move || Engine::new(shared).run().expect("epoll takes a wait"))
+    let context = Context::new(shared)?;
+    spawn(move || Engine::new(context).run().expect("epoll takes a wait"))
 }
 
 /// Runs `work` on a thread whose panic ends the process.

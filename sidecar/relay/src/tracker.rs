@@ -21,6 +21,9 @@ const RSV1: u8 = 0x40;
 const LENGTH_16: usize = 126;
 const KEY: usize = 4;
 
+/// Payload of a frame that is large.
+const LARGE: u64 = 64 * 1024;
+
 /// What holds for one direction.
 #[derive(Clone, Copy)]
 pub struct Rules<'a> {
@@ -70,6 +73,8 @@ pub struct Tracker {
     message: u64,
     extra: Option<Box<Extra>>,
     in_message: bool,
+    /// The last data frame is.
+    large: bool,
     parsing: bool,
     passing: bool,
     /// Nothing may be put in any more.
@@ -94,6 +99,7 @@ impl Default for Tracker {
             message: 0,
             extra: None,
             in_message: false,
+            large: false,
             parsing: true,
             passing: true,
             shut: false,
@@ -127,6 +133,23 @@ impl Tracker {
     /// Whether what was let out ends between two frames.
     pub fn at_boundary(&self) -> bool {
         self.left == 0 || !self.passing
+    }
+
+    /// Whether the last data frame was a large one, as the next may be.
+    pub fn large(&self) -> bool {
+        self.large
+    }
+
+    /// Bytes to come that go out whatever they are, with nothing put in before or behind them.
+    pub fn unseen(&self) -> u64 {
+        let pending = self.extra.as_ref().is_some_and(|extra| !extra.pending.is_empty());
+        if self.passing && !pending { self.left } else { 0 }
+    }
+
+    /// As `feed`, for so many of the `unseen` bytes.
+    pub fn skip(&mut self, size: u64) -> Fed {
+        self.left -= size;
+        Fed { data_bytes: size, out: true, ..Fed::default() }
     }
 
     /// Gives to `out` what goes out now that `data` has come.
@@ -305,6 +328,7 @@ impl Scan<'_> {
         tracker.in_message = data[0] & FIN == 0;
         tracker.message = if tracker.in_message { total } else { 0 };
         tracker.left = length.saturating_add(self.key() as u64);
+        tracker.large = length >= LARGE;
         self.messages += u64::from(!tracker.in_message);
         self.data_bytes += head as u64;
         if tracker.passing { Verdict::Pass(head) } else { Verdict::Drop(head) }

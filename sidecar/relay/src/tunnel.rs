@@ -10,26 +10,23 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::call::Call;
+use crate::context::Context;
 use crate::frames::close_frame;
 use crate::limits::{CLOSE_TIMEOUT, Due, HALF_CLOSE_TIMEOUT, Limits, Moments};
-use crate::shared::{Adoption, BOTH, Counters, End, Event, Shared, Token, Who};
+use crate::shared::{Adoption, BOTH, Counters, End, Event, Token, Who};
 use crate::side::Side;
 use crate::sys::{Micros, NEVER, Ready, Socket};
-use crate::timers::Timers;
-use crate::tracker::Rules;
+use crate::tracker::{Fed, Rules};
 
 /// Reads of one side before others have their turn.
 const READS: usize = 8;
 
-/// What a tunnel needs of the engine.
-pub struct Context {
-    pub now: Micros,
-    pub shared: Arc<Shared>,
-    pub timers: Timers,
-    pub told: Vec<Event>,
-    /// Whatever is read goes through it.
-    pub buffer: Box<[u8]>,
-}
+/// Bytes that are read of a large frame before the rest of what has come goes through the pipe: for
+/// fewer that costs more than the copies that it saves.
+const PIECE: usize = 16 * 1024;
+
+/// Bytes that have come: none yet, or 0 at the end of input.
+type Come = Result<Option<usize>, Errno>;
 
 /// What `work` leaves to be done.
 #[derive(Debug, PartialEq, Eq)]
@@ -82,6 +79,15 @@ impl Tunnel {
         self.side(who.other())
     }
 
+    /// This side, and then the other.
+    fn pair(&mut self, who: Who) -> (&mut Side, &mut Side) {
+        let [client, backend] = &mut self.sides;
+        match who {
+            Who::Client => (client, backend),
+            Who::Backend => (backend, client),
+        }
+    }
+
     /// Something has happened to a socket.
     pub fn ready(&mut self, who: Who, event: Ready) {
         let side = self.side(who);
@@ -118,40 +124,80 @@ impl Tunnel {
 
     fn pump(&mut self, who: Who, context: &mut Context) {
         let mut buffer = std::mem::take(&mut context.buffer);
+        let mut bulk = false;
         for _ in 0..READS {
             if !self.may_read(who) {
                 break;
             }
-            match self.side(who).read(&mut buffer) {
+            let come = match bulk {
+                true => self.splice(who, &mut buffer, context),
+                false => self.read(who, &mut buffer, context),
+            };
+            match come {
                 Ok(None) => break,
                 Ok(Some(0)) => self.input_ended(who, context),
-                Ok(Some(size)) => self.received(who, &buffer[..size], context),
+                Ok(Some(_)) => bulk = self.has_bulk(who),
                 Err(error) => self.lose(who, Some(error), context),
             }
         }
         context.buffer = buffer;
     }
 
+    /// Whether much is to pass unseen, and has come, as far as is known.
+    fn has_bulk(&self, who: Who) -> bool {
+        let side = &self.sides[who as usize];
+        side.readable && side.tracker.large() && side.tracker.unseen() > PIECE as u64
+    }
+
+    fn read(&mut self, who: Who, buffer: &mut [u8], context: &mut Context) -> Come {
+        let side = self.side(who);
+        let most = if side.tracker.large() { PIECE } else { buffer.len() };
+        let come = side.read(&mut buffer[..most])?;
+        if let Some(size @ 1..) = come {
+            self.received(who, &buffer[..size], context);
+        }
+        Ok(come)
+    }
+
+    /// As `read`, but what has come goes around the buffer, as far as there is room behind it.
+    fn splice(&mut self, who: Who, buffer: &mut [u8], context: &mut Context) -> Come {
+        let pipe = &context.pipe;
+        let (side, peer) = self.pair(who);
+        let most = side.tracker.unseen().min(buffer.len() as u64) as usize;
+        let come = side.fill(pipe, most)?;
+        if let Some(size @ 1..) = come {
+            let fed = side.tracker.skip(size as u64);
+            let rest = &mut buffer[..peer.drain(pipe, size)];
+            if !rest.is_empty() {
+                pipe.empty(rest);
+                peer.write(rest, &context.shared.poll, context.now);
+            }
+            self.passed(who, size, &fed, context);
+        }
+        Ok(come)
+    }
+
     fn received(&mut self, who: Who, data: &[u8], context: &mut Context) {
         let (poll, now) = (&context.shared.poll, context.now);
         let max_message = self.limits.max_message;
-        let [client, backend] = &mut self.sides;
-        let (side, peer) = match who {
-            Who::Client => (client, backend),
-            Who::Backend => (backend, client),
-        };
+        let (side, peer) = self.pair(who);
         let mut tracker = std::mem::take(&mut side.tracker);
         let rules = Rules { masked: who == Who::Client, max_message, own_ping: side.own_ping() };
         let fed = tracker.feed(data, rules, |part| peer.write(part, poll, now));
         side.tracker = tracker;
-        side.silent = false;
-        self.counters.count(who, data.len(), fed.messages);
+        self.passed(who, data.len(), &fed, context);
+    }
+
+    /// So many bytes have come, and were this.
+    fn passed(&mut self, who: Who, size: usize, fed: &Fed, context: &mut Context) {
+        self.side(who).silent = false;
+        self.counters.count(who, size, fed.messages);
         // A swallowed pong is no activity.
         if fed.data_bytes > 0
             || fed.out && !self.limits.idle_data_only
             || self.side(who).tracker.broken()
         {
-            self.counters.set_active(now);
+            self.counters.set_active(context.now);
         }
         if fed.ponged {
             self.ponged(who, context);

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::call::Call;
+use crate::context::Context;
 use crate::frames::{CLOSE, FIN, MASK, PING, PONG, frame, masked};
 use crate::limits::Limits;
 use crate::shared::{Adoption, BOTH, Counters, End, Event, Shared, Token, Who};
 use crate::sys::{Micros, NEVER, Ready, Socket};
-use crate::timers::Timers;
-use crate::tunnel::{Context, Left, Tunnel};
+use crate::tunnel::{Left, Tunnel};
 
 const SECOND: Micros = 1_000_000;
 /// By which a deadline may be missed, and those before it that it follows.
@@ -112,13 +112,8 @@ impl Far {
 
 impl Rig {
     fn new(limits: Limits) -> Self {
-        let mut context = Context {
-            now: START,
-            shared: Arc::new(Shared::new().unwrap()),
-            timers: Timers::default(),
-            told: Vec::new(),
-            buffer: vec![0; 1 << 18].into(),
-        };
+        let mut context = Context::new(Arc::new(Shared::new().unwrap())).unwrap();
+        context.now = START;
         let pairs = BOTH.map(|who| {
             let (near, stream) = UnixStream::pair().unwrap();
             near.set_nonblocking(true).unwrap();
@@ -264,4 +259,18 @@ fn the_clock_does_what_the_table_says() {
             assert_eq!(seen, *steps);
         }
     }
+}
+
+#[test]
+fn the_rest_of_a_large_frame_goes_around_the_buffer() {
+    const SIZE: usize = 1 << 16;
+    let mut rig = Rig::new(limits(&Value::Null));
+    for sent in [&b"\x82\x7f\0\0\0\0\0\x01\0\0"[..], &[0x55; SIZE]] {
+        rig.far[1].stream.write_all(sent).unwrap();
+        rig.happens(Who::Backend, false);
+    }
+    let mut seen = Vec::new();
+    rig.far[0].stream.read_to_end(&mut seen).unwrap_err();
+    assert_eq!(seen[10..], [0x55; SIZE]);
+    assert_eq!(rig.context.buffer.iter().filter(|byte| **byte == 0x55).count(), SIZE / 4);
 }

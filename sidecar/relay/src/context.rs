@@ -1,0 +1,36 @@
+//! What the engine's thread has for all its tunnels.
+
+use std::sync::Arc;
+
+use rustix::io::Result;
+
+use crate::shared::{Event, Shared};
+use crate::sys::{Micros, Pipe, clock};
+use crate::timers::Timers;
+
+/// Bytes that are taken at a time.
+const ROOM: usize = 256 * 1024;
+
+pub struct Context {
+    pub now: Micros,
+    pub shared: Arc<Shared>,
+    pub timers: Timers,
+    pub told: Vec<Event>,
+    /// Whatever is read goes through it. One serves all, as nothing stays in it.
+    pub buffer: Box<[u8]>,
+    /// What goes around the buffer. Nothing stays in it, either.
+    pub pipe: Pipe,
+}
+
+impl Context {
+    pub fn new(shared: Arc<Shared>) -> Result<Self> {
+        Ok(Self {
+            now: clock(),
+            shared,
+            timers: Timers::default(),
+            told: Vec::new(),
+            buffer: vec![0; ROOM].into(),
+            pipe: Pipe::new(ROOM)?,
+        })
+    }
+}
