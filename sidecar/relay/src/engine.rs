@@ -9,11 +9,12 @@ use crate::sys::{Ready, clock};
 use crate::tunnel::{Left, Tunnel};
 
 #[derive(Default)]
+#[allow(clippy::large_enum_variant)] // most entries are tunnels, and a box of its own costs each
 enum Entry {
     #[default]
     Free,
     Call(Box<Call>),
-    Tunnel(Box<Tunnel>),
+    Tunnel(Tunnel),
 }
 
 pub struct Engine {
@@ -109,7 +110,7 @@ impl Engine {
                         unreachable!("what is adopted was called, and has answered")
                     };
                     let tunnel = Tunnel::new(*adoption, client, *call, &mut self.context);
-                    *self.entry(token) = Entry::Tunnel(Box::new(tunnel));
+                    *self.entry(token) = Entry::Tunnel(tunnel);
                     self.work(token);
                 }
                 Command::End { token, reason, code, text } => {
