@@ -6,12 +6,14 @@ SLOT_MASK: int
 
 Event = (
     tuple[Literal["answered"], int, bytes, int]
+    | tuple[Literal["opened"], int, Tunnel, str]
     | tuple[Literal["unreachable", "closed", "late", "left"], int, int]
     | tuple[Literal["ponged"], int, str, float]
     | tuple[Literal["ended"], int, str, str, int | None, str]
 )
 
 def accept(listener: int, most: int) -> list[tuple[int, str, bytes]]: ...
+def opening(received: bytes, accept: bytes) -> tuple[bytes, str, int] | None: ...
 
 @final
 class Tunnel:
@@ -22,12 +24,23 @@ class Tunnel:
 class Relay:
     def fileno(self) -> int: ...
     def call(
-        self, host: str, port: int, head: bytes, timeout: float | None, client: int | None
+        self,
+        host: str,
+        port: int,
+        head: bytes,
+        timeout: float | None,
+        client: int | None,
+        terms: tuple[bytes, bytes, Limits] | None,
     ) -> int: ...
     def resume(self, token: int, rest: bytes) -> None: ...
     def cancel(self, token: int) -> None: ...
     def adopt(
-        self, token: int, client: int, head: bytes, early: tuple[bytes, bytes], limits: Limits
+        self,
+        token: int,
+        client: int | None,
+        head: bytes,
+        early: tuple[bytes, bytes],
+        limits: Limits,
     ) -> Tunnel: ...
     def events(self, most: int) -> list[Event]: ...
     def close(self) -> None: ...

@@ -166,10 +166,18 @@ class Exchange:
             return False
         return not transport.get_write_buffer_size()
 
-    @property
-    def unwatched(self) -> int | None:
-        """The descriptor of a connection that nothing is read of yet: see `settle`."""
+    def lend(self) -> tuple[int, bytes] | None:
+        """The descriptor of a connection without a transport, and what has come early on it.
+
+        It is the borrower's to watch and to close.
+        """
         return None
+
+    def take_back(self, fd: int) -> None:
+        """Have the connection again that was lent, by any descriptor of it."""
+
+    def let_go(self) -> None:
+        """Forget a connection that was lent."""
 
     async def settle(self) -> None:
         """Make it one of the event loop's, as all but tunnels must be before their answer."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol, cast
 
 from wsroute_sidecar.handshake import Answer, BadAnswer, head_end
@@ -18,9 +17,17 @@ class Client(Protocol):
     def bare(self) -> bool:
         """Whether it is a socket and nothing more: no TLS, nothing left to be written."""
 
-    @property
-    def unwatched(self) -> int | None:
-        """Its descriptor, while it has no transport: nobody else sees that the client leaves."""
+    def lend(self) -> tuple[int, bytes] | None:
+        """The descriptor of one without a transport, and what the client has sent early.
+
+        The engine closes it, and watches it, as nobody else sees that the client leaves.
+        """
+
+    def take_back(self, fd: int) -> None:
+        """Have it again, by a descriptor of its own, as it becomes no tunnel."""
+
+    def let_go(self) -> None:
+        """Forget one that was lent, as it is a tunnel."""
 
     async def settle(self) -> None:
         """Give it a transport, if it has none."""
@@ -29,19 +36,21 @@ class Client(Protocol):
         """Its transport, and what the client has sent early: from now on the engine's."""
 
     def take_socket(self) -> tuple[int, bytes]:
-        """As `take`, for one that is bare: a descriptor."""
+        """As `take`, for one that is bare and has a transport: a descriptor."""
 
 
 class Switching(NamedTuple):
-    """The answer opens the tunnel: the head that the client gets."""
+    """The answer opens the tunnel."""
 
     head: bytes
+    """What the client gets."""
+    subprotocol: str
 
 
 class Called(NamedTuple):
     """The backend has switched protocols."""
 
-    head: bytes
+    answer: Switching
     transport: asyncio.Transport
     """Paused: nothing is read until a protocol has taken over."""
     early: bytes
@@ -57,8 +66,19 @@ class Refused(NamedTuple):
     """The answer's head, and what came with it."""
 
 
-Judge = Callable[[bytes], Switching | Answer]
-"""What a response head means; raises BadAnswer for one that means nothing."""
+class Judge(Protocol):
+    """Knows what a response head means."""
+
+    @property
+    def accept(self) -> bytes | None:
+        """The Sec-WebSocket-Accept of a 101 that need not be judged here, if there is any such.
+
+        It opens the tunnel where nothing else is special about it, and the client gets it as
+        `headers.switching` writes it.
+        """
+
+    def __call__(self, raw: bytes) -> Switching | Answer:
+        """What `raw` means; raises BadAnswer where it means nothing."""
 
 
 class Caller(Reader):
@@ -140,4 +160,4 @@ async def _converse(caller: Caller, dial: Dial, judge: Judge) -> Called | Refuse
             continue
         if isinstance(answer, Answer):
             return Refused(caller.transport, bytes(caller.buffer))
-        return Called(answer.head, caller.transport, bytes(caller.buffer[len(head) :]))
+        return Called(answer, caller.transport, bytes(caller.buffer[len(head) :]))

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from wsroute_sidecar.dial import Client, Judge, Refused
 from wsroute_sidecar.relay import AsyncioEngine
-from wsroute_sidecar.relay_types import Dial, Limits, Owner, Tunnel
+from wsroute_sidecar.relay_types import Dial, Limits, Owner
 
 
 class Engine(Protocol):
@@ -24,8 +24,8 @@ class Engine(Protocol):
 
     async def open(
         self, client: Client, dial: Dial, judge: Judge, limits: Limits, owner: Owner
-    ) -> Tunnel | Refused:
-        """Dial, have the answer judged, and relay from then on; `owner` is told of the end.
+    ) -> Refused | None:
+        """Dial, have the answer judged, and relay from then on, of which `owner` is told.
 
         Raises:
             DialError: The backend cannot be reached, is too slow, or answers nonsense.

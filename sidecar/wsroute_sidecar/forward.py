@@ -26,7 +26,7 @@ from wsroute_sidecar.handshake import (
     upgrade_request,
     verdict,
 )
-from wsroute_sidecar.headers import Client, Fields
+from wsroute_sidecar.headers import Client, Fields, Modifier
 from wsroute_sidecar.metrics import Metrics
 from wsroute_sidecar.policy import Policy, draw_limits, location, new_target, origin_allowed
 from wsroute_sidecar.relay_types import Dial, DialError
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from wsroute_sidecar.tracing import Span, Tracer
 
 _refused: Final = Limited("request_refused")
+_NO_CHANGE: Final = Modifier()
 
 
 class _Routed(NamedTuple):
@@ -54,6 +55,26 @@ class _Routed(NamedTuple):
     def target(self) -> str:
         """Path and query that the backend receives."""
         return new_target(self.candidate, self.policy.rewrite_path, self.head)
+
+
+class Judge(NamedTuple):
+    """What the backend's answers to an upgrade mean, and what the client gets then."""
+
+    upgrade: Upgrade
+    modifier: Modifier
+
+    @property
+    def accept(self) -> bytes | None:
+        """As `dial.Judge` has it."""
+        return self.upgrade.accept if self.modifier == _NO_CHANGE else None
+
+    def __call__(self, raw: bytes) -> Switching | Answer:
+        """As `dial.Judge` has it."""
+        answer = verdict(parse_head(raw), self.upgrade)
+        if isinstance(answer, Switched):
+            head = headers.switching(answer.headers, self.modifier)
+            return Switching(head, answer.subprotocol)
+        return answer
 
 
 class Forwarder:
@@ -190,7 +211,6 @@ class Forwarder:
 
     async def _open(self, routed: _Routed, upgrade: Upgrade, record: Record) -> Finished:
         policy, exchange = routed.policy, routed.exchange
-        modifier = policy.response_headers
         start = f"GET {routed.target()} HTTP/1.1".encode()
         fields = self._fields(routed, record.id, upgrade=True)
         dial = Dial(
@@ -199,22 +219,12 @@ class Forwarder:
             headers.serialize(start, fields),
             policy.handshake,
         )
-        subprotocol = ""
-
-        def judge(raw: bytes) -> Switching | Answer:
-            nonlocal subprotocol
-            answer = verdict(parse_head(raw), upgrade)
-            if isinstance(answer, Switched):
-                subprotocol = answer.subprotocol
-                return Switching(headers.switching(answer.headers, modifier))
-            return answer
-
+        judge = Judge(upgrade, policy.response_headers)
         drawn = draw_limits(policy, random.random())  # noqa: S311 - spreads load
-        opened = await self._engine.open(exchange, dial, judge, drawn, record)
-        if isinstance(opened, Refused):
+        refused = await self._engine.open(exchange, dial, judge, drawn, record)
+        if refused is not None:
             self._metrics.handshake_failed("backend_refused")
-            return await _refused_by_backend(exchange, opened, policy)
-        self._tunnels.opened(record, opened, subprotocol)
+            return await _refused_by_backend(exchange, refused, policy)
         return Finished(keep_alive=False, status=101)
 
     def _fields(self, routed: _Routed, request_id: str, *, upgrade: bool) -> Fields:

@@ -432,12 +432,13 @@ class AsyncioEngine:
 
     async def open(
         self, client: Client, dial: Dial, judge: Judge, limits: Limits, owner: Owner
-    ) -> AsyncioTunnel | Refused:
-        """Dial, have the answer judged, and relay from then on; `owner` is told of the end.
+    ) -> Refused | None:
+        """Dial, have the answer judged, and relay from then on, of which `owner` is told.
 
         Raises:
             DialError: The backend cannot be reached, is too slow, or answers nonsense.
         """
+        await client.settle()
         called = await call(self._loop, dial, judge)
         if isinstance(called, Refused):
             return called
@@ -447,7 +448,7 @@ class AsyncioEngine:
             called.transport.abort()
             raise
         tunnel = AsyncioTunnel(self, limits, owner)
-        transport.write(called.head)
+        transport.write(called.answer.head)
         tunnel.backend.attach(called.transport)
         tunnel.client.attach(transport)
         tunnel.reschedule()
@@ -456,7 +457,8 @@ class AsyncioEngine:
         for side, data in ((tunnel.backend, called.early), (tunnel.client, early)):
             if data:
                 side.data_received(data)
-        return tunnel
+        owner.opened(tunnel, called.answer.subprotocol)
+        return None
 
     def schedule(self, tunnel: AsyncioTunnel, when: float) -> None:
         """Call `tunnel.due` at `when`."""

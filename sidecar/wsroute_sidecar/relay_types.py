@@ -117,6 +117,9 @@ class DialError(Exception):
 class Owner(Protocol):
     """Who is told what becomes of a tunnel."""
 
+    def opened(self, tunnel: Tunnel, subprotocol: str) -> None:
+        """The backend has agreed; called once, before anything else."""
+
     def ended(self, end: End) -> None:
         """The tunnel is gone; called once."""
 

@@ -67,6 +67,10 @@ class Record(msgspec.Struct):
         else:
             self.tunnel.end(reason, self.policy.close_code, text)
 
+    def opened(self, tunnel: Tunnel, subprotocol: str) -> None:
+        """The backend has agreed."""
+        self.registry.opened(self, tunnel, subprotocol)
+
     def ended(self, end: End) -> None:
         """The tunnel is gone."""
         self.registry.closed(self, end)

@@ -87,23 +87,28 @@ class Upgrading(Exchange):
         try:
             await self.answer(self._server.handler)
         finally:
-            if self._fd is not None:
-                os.close(self._let_go(self._fd))
-
-    def _let_go(self, fd: int) -> int:
-        self._fd = None
-        self._server.forget(self)
-        return fd
+            self.let_go()
 
     @property
     def bare(self) -> bool:
         """As `Exchange.bare`."""
         return self._fd is not None or super().bare
 
-    @property
-    def unwatched(self) -> int | None:
-        """As `Exchange.unwatched`."""
-        return self._fd
+    def lend(self) -> tuple[int, bytes] | None:
+        """As `Exchange.lend`."""
+        fd, self._fd = self._fd, None
+        return None if fd is None else (fd, self._early)
+
+    def take_back(self, fd: int) -> None:
+        """As `Exchange.take_back`."""
+        self._fd = fd
+
+    def let_go(self) -> None:
+        """As `Exchange.let_go`; what is not lent is closed."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+        self._server.forget(self)
 
     async def settle(self) -> None:
         """As `Exchange.settle`."""
@@ -114,12 +119,6 @@ class Upgrading(Exchange):
             finally:
                 self._server.forget(self)
             self._writer = StreamWriter(self._front, self._task.get_loop())
-
-    def take_socket(self) -> tuple[int, bytes]:
-        """As `Exchange.take_socket`."""
-        if self._fd is None:
-            return super().take_socket()
-        return self._let_go(self._fd), self._early
 
     async def shutdown(self, seconds: float) -> None:
         """Wait for the answer, and then go without."""

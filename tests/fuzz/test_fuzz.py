@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tests.fuzz import handshake, tracker
+from tests.fuzz import answer, handshake, tracker
 
 SHORT = ["--seconds", "2", "--seed", "1"]
 
@@ -11,3 +11,7 @@ def test_the_tracker_stands_two_seconds_of_fuzzing() -> None:
 
 def test_the_handshake_stands_two_seconds_of_fuzzing() -> None:
     handshake.main(SHORT)
+
+
+def test_the_native_verdict_stands_two_seconds_of_fuzzing() -> None:
+    answer.main(SHORT)

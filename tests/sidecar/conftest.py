@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 import pytest
 import pytest_asyncio
 
+from tests.sidecar.relay_rig import Settling
 from wsroute_sidecar import engines
 from wsroute_sidecar.engines import Engine
 
@@ -21,13 +22,16 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, LoopFactory
     return loops
 
 
-@pytest_asyncio.fixture(params=["asyncio", "native"])
+@pytest_asyncio.fixture(params=["asyncio", "native", "native, settled"])
 async def engine(request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
-    """Each relay engine; on a machine without Rust the native one is not there."""
-    name: str = request.param
+    """Each relay engine; on a machine without Rust the native one is not there.
+
+    It is another one for a client that has a transport: it judges no answer then.
+    """
+    name, _, settled = request.param.partition(", ")
     try:
         with engines.running(name) as running:
-            yield running
+            yield Settling(running) if settled else running
     except ValueError as error:
         if os.environ.get("CI"):
             raise

@@ -10,34 +10,66 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Final, NamedTuple
 
 from tests.support.wire import LIMIT, Wire
-from wsroute_sidecar.dial import Refused, Switching
+from wsroute_sidecar import dial as dialling
+from wsroute_sidecar import relay_types
+from wsroute_sidecar.dial import Client, Refused, Switching
 from wsroute_sidecar.engines import Engine
 from wsroute_sidecar.handshake import Answer, parse_head
 from wsroute_sidecar.relay_types import Dial, End, Initiator, Limits, Tunnel
 
 REQUEST: Final = b"GET / HTTP/1.1\r\n\r\n"
-SWITCHING: Final = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
+ACCEPT: Final = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+SWITCHING: Final = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: " + ACCEPT + b"\r\n\r\n"
+)
 NO_LIMITS: Final = Limits()
 
 
-def judge(raw: bytes) -> Switching | Answer:
+class Judge(NamedTuple):
     """Every 101 opens the tunnel, with the head that the backend sent."""
-    answer = parse_head(raw)
-    return Switching(raw) if answer.status == 101 else answer
+
+    accept: bytes | None = ACCEPT
+
+    def __call__(self, raw: bytes) -> Switching | Answer:
+        answer = parse_head(raw)
+        return Switching(raw, "judged") if answer.status == 101 else answer
+
+
+judge: Final = Judge()
 
 
 class Accepted:
-    """The client's side as an engine is given it."""
+    """The client's side as an engine is given it: a socket, until it is settled."""
 
     bare = True
-    unwatched = None
+    transport: asyncio.Transport
 
-    def __init__(self, transport: asyncio.Transport, early: bytes = b"") -> None:
-        self.transport: Final = transport
+    def __init__(self, sock: socket.socket, early: bytes = b"") -> None:
+        self._sock: socket.socket | None = sock
         self._early: Final = early
 
+    def lend(self) -> tuple[int, bytes] | None:
+        return None if self._sock is None else (self._sock.detach(), self._early)
+
+    def take_back(self, fd: int) -> None:
+        self._sock = socket.socket(fileno=fd)
+
+    def let_go(self) -> None:
+        """It is not listed anywhere."""
+
+    def leave(self) -> None:
+        """Close what is its own."""
+        if self._sock is not None:
+            self._sock.close()
+        else:
+            self.transport.abort()
+
     async def settle(self) -> None:
-        """It has a transport."""
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            loop = asyncio.get_running_loop()
+            self.transport, _ = await loop.connect_accepted_socket(asyncio.Protocol, sock)
 
     def take(self) -> tuple[asyncio.Transport, bytes]:
         return self.transport, self._early
@@ -48,12 +80,43 @@ class Accepted:
         return fd, self._early
 
 
+class Settling(NamedTuple):
+    """An engine whose clients all have a transport."""
+
+    engine: Engine
+
+    @property
+    def name(self) -> str:
+        return self.engine.name
+
+    def time(self) -> float:
+        return self.engine.time()
+
+    async def open(
+        self,
+        client: Client,
+        dial: Dial,
+        judge: dialling.Judge,
+        limits: Limits,
+        owner: relay_types.Owner,
+    ) -> Refused | None:
+        await client.settle()
+        return await self.engine.open(client, dial, judge, limits, owner)
+
+
 class Owner:
     """Who is told what becomes of a tunnel."""
 
     def __init__(self) -> None:
         self._end: Final[asyncio.Future[End]] = asyncio.get_running_loop().create_future()
         self.pongs: Final[list[tuple[Initiator, float]]] = []
+        self.tunnel: Tunnel
+        self.subprotocol: str | None = None
+
+    def opened(self, tunnel: Tunnel, subprotocol: str) -> None:
+        assert self.subprotocol is None
+        assert not self.told
+        self.tunnel, self.subprotocol = tunnel, subprotocol
 
     def ended(self, end: End) -> None:
         self._end.set_result(end)
@@ -79,17 +142,16 @@ class Rig(NamedTuple):
     owner: Owner
 
 
-async def client_pair(buffer: int | None = None) -> tuple[Wire, asyncio.Transport]:
-    """A client, and its connection as a server's transport; `buffer` bytes fit in between."""
-    loop = asyncio.get_running_loop()
+def client_pair(buffer: int | None = None, early: bytes = b"") -> tuple[Wire, Accepted]:
+    """A client, and its connection; `buffer` bytes fit in between."""
     with listening(buffer) as listener:
         sock = socket.socket()
         _shrink(sock, buffer)
         sock.connect(listener.getsockname())
         listener.setblocking(True)
         accepted, _ = listener.accept()
-    transport, _ = await loop.connect_accepted_socket(asyncio.Protocol, accepted)
-    return Wire(sock), transport
+    accepted.setblocking(False)
+    return Wire(sock), Accepted(accepted, early)
 
 
 @contextmanager
@@ -143,17 +205,18 @@ async def tunnel(
         buffer: Bytes for which the kernel has room, about.
     """
     owner = Owner()
-    client, transport = await client_pair(buffer)
+    client, accepted = client_pair(buffer, early)
     if paused:
-        transport.pause_reading()
+        await accepted.settle()
+        accepted.transport.pause_reading()
     with listening(buffer) as listener:
         answering = asyncio.create_task(answer(listener, SWITCHING + with_answer))
-        opened = await engine.open(Accepted(transport, early), dial(listener), judge, limits, owner)
+        refused = await engine.open(accepted, dial(listener), judge, limits, owner)
         backend = await answering
-    assert not isinstance(opened, Refused)
+    assert refused is None
     try:
         assert await client.read(len(SWITCHING)) == SWITCHING
-        yield Rig(client, backend, opened, owner)
+        yield Rig(client, backend, owner.tunnel, owner)
     finally:
         client.leave()
         backend.leave()

@@ -72,14 +72,15 @@ async def test_an_upgrade_is_a_socket_until_it_is_taken_with_what_came_early(
     taken: asyncio.Queue[Any] = asyncio.Queue()
 
     async def handler(exchange: Exchange) -> Finished:
-        about = (exchange.bare, exchange.unwatched, exchange.peer, exchange.scheme)
-        taken.put_nowait((about, *exchange.take_socket()))
+        about = (exchange.bare, exchange.peer, exchange.scheme)
+        taken.put_nowait((about, *(exchange.lend() or ())))
+        exchange.let_go()
         return Finished(keep_alive=False, status=101)
 
     async with sent(listener, UPGRADE + b"one") as client:
         async with accepting_from(listener, handler) as server:
             about, fd, early = await asyncio.wait_for(taken.get(), LIMIT)
-            assert about == (True, fd, "127.0.0.1", "http")
+            assert about == (True, "127.0.0.1", "http")
             assert early == b"one"
             assert server.connections == []
         with socket.socket(fileno=fd) as near:
@@ -115,7 +116,7 @@ async def test_a_fault_after_the_connection_was_taken_harms_only_the_log(
     listener: socket.socket, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def handler(exchange: Exchange) -> Finished:
-        os.close(exchange.take_socket()[0])
+        exchange.let_go()
         raise RuntimeError("a mistake")
 
     async with sent(listener, UPGRADE) as client, accepting_from(listener, handler) as server:

@@ -12,7 +12,6 @@ from websockets.frames import Opcode
 
 from tests.sidecar.relay_rig import (
     SWITCHING,
-    Accepted,
     Owner,
     answer,
     client_pair,
@@ -26,21 +25,19 @@ from wsroute_sidecar import engines
 from wsroute_sidecar.dial import Refused
 from wsroute_sidecar.engines import Engine
 from wsroute_sidecar.relay import AsyncioTunnel
-from wsroute_sidecar.relay_types import DialError, Limits, Tunnel
+from wsroute_sidecar.relay_types import DialError, Limits
 
 ORDINARY = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\n"
 INTERIM = b"HTTP/1.1 103 Early Hints\r\n\r\n"
 
 
-async def called(engine: Engine, listener: socket.socket, limit: float = 5.0) -> Tunnel | Refused:
-    client, transport = await client_pair()
+async def called(engine: Engine, listener: socket.socket, limit: float = 5.0) -> Refused | None:
+    client, accepted = client_pair()
     try:
-        return await engine.open(
-            Accepted(transport), dial(listener, limit), judge, Limits(), Owner()
-        )
+        return await engine.open(accepted, dial(listener, limit), judge, Limits(), Owner())
     finally:
         client.leave()
-        transport.abort()
+        accepted.leave()
 
 
 @pytest.mark.parametrize(
@@ -109,21 +106,20 @@ async def test_an_ordinary_response_comes_back_with_its_connection(engine: Engin
 async def test_an_interim_response_is_passed_by(engine: Engine) -> None:
     with listening() as listener:
         answering = asyncio.create_task(answer(listener, INTERIM + SWITCHING))
-        assert not isinstance(await called(engine, listener), Refused)
+        assert await called(engine, listener) is None
         (await answering).leave()
 
 
 async def test_a_client_that_is_more_than_a_socket_stays_with_the_event_loop(
     engine: Engine,
 ) -> None:
-    client, transport = await client_pair()
-    accepted = Accepted(transport)
+    client, accepted = client_pair()
     accepted.bare = False
     owner = Owner()
     with listening() as listener:
         answering = asyncio.create_task(answer(listener, SWITCHING))
-        opened = await engine.open(accepted, dial(listener), judge, Limits(), owner)
-        assert isinstance(opened, AsyncioTunnel)
+        await engine.open(accepted, dial(listener), judge, Limits(), owner)
+        assert isinstance(owner.tunnel, AsyncioTunnel)
         (await answering).leave()
     client.leave()
     await owner.end()

@@ -15,7 +15,6 @@ from websockets.frames import Opcode
 
 from tests.sidecar.relay_rig import (
     SWITCHING,
-    Accepted,
     Owner,
     answer,
     client_pair,
@@ -26,7 +25,6 @@ from tests.sidecar.relay_rig import (
 )
 from tests.support.waiting import eventually
 from tests.support.wire import Wire, close, frame, more, text
-from wsroute_sidecar.dial import Refused
 from wsroute_sidecar.engines import Engine
 from wsroute_sidecar.relay import AsyncioEngine, AsyncioTunnel
 from wsroute_sidecar.relay_types import End, Initiator, Limits, Reason, Tunnel
@@ -371,7 +369,15 @@ async def test_a_client_that_has_left_meanwhile_costs_no_connection_to_the_backe
 ) -> None:
     class Gone:
         bare = True
-        unwatched = None
+
+        def lend(self) -> None:
+            """It has a transport."""
+
+        def take_back(self, fd: int) -> None:
+            raise AssertionError
+
+        def let_go(self) -> None:
+            raise AssertionError
 
         async def settle(self) -> None:
             """It has gone."""
@@ -548,15 +554,14 @@ async def test_a_reader_that_stalls_stops_the_sender_and_loses_nothing(
 
 async def test_a_stalled_client_stops_what_comes_with_the_answer_too(engine: Engine) -> None:
     sent = frame(Opcode.BINARY, bytes(16 << 20), mask=False)
-    client, transport = await client_pair(buffer=4096)
+    client, accepted = client_pair(buffer=4096)
     owner = Owner()
     with listening() as listener:
         answering = asyncio.create_task(answer(listener, SWITCHING + sent))
-        opened = await engine.open(Accepted(transport), dial(listener), judge, Limits(), owner)
-        assert not isinstance(opened, Refused)
-        await eventually(lambda: passed_by(opened, "backend") > 0)
+        assert await engine.open(accepted, dial(listener), judge, Limits(), owner) is None
+        await eventually(lambda: passed_by(owner.tunnel, "backend") > 0)
         assert await client.read(len(SWITCHING)) == SWITCHING
-        assert passed_by(opened, "backend") <= ROOM
+        assert passed_by(owner.tunnel, "backend") <= ROOM
         assert await client.read(len(sent)) == sent
         (await answering).leave()
     client.leave()

@@ -1,10 +1,12 @@
 //! The engine's thread: it waits for whatever comes, and gives it to the call or tunnel it is for.
 
+use std::sync::Arc;
+
 use rustix::io::Result;
 
-use crate::call::Call;
+use crate::call::{Call, Client, Outcome};
 use crate::context::Context;
-use crate::shared::{BELL, Command, Event, Token, Who, slot};
+use crate::shared::{Adoption, BELL, Command, Event, Token, Who, slot};
 use crate::sys::{Ready, clock};
 use crate::tunnel::{Left, Tunnel};
 
@@ -91,11 +93,11 @@ impl Engine {
     fn obey(&mut self, commands: Vec<Command>) {
         for command in commands {
             match command {
-                Command::Call { token, socket, rest, deadline } => {
-                    let mut call = Box::new(Call::new(token, socket, rest, deadline));
+                Command::Call(mut call) => {
+                    let token = call.token;
                     let failed = call.start(&self.context.shared.poll, &mut self.context.timers);
                     *self.entry(token) = Entry::Call(call);
-                    self.told_of_call(token, failed);
+                    self.came_of_call(token, failed);
                 }
                 Command::Resume { token, rest } => {
                     if let Some((call, context)) = self.call(token) {
@@ -106,12 +108,10 @@ impl Engine {
                 Command::Cancel { token } => self.cancel(token),
                 Command::Adopt(client, adoption) => {
                     let token = adoption.token;
-                    let Entry::Call(call) = std::mem::take(self.entry(token)) else {
-                        unreachable!("what is adopted was called, and has answered")
-                    };
-                    let tunnel = Tunnel::new(*adoption, client, *call, &mut self.context);
-                    *self.entry(token) = Entry::Tunnel(tunnel);
-                    self.work(token);
+                    if let (Some((call, _)), Some(socket)) = (self.call(token), client) {
+                        call.client = Some(Client { socket, terms: None });
+                    }
+                    self.adopt(*adoption);
                 }
                 Command::End { token, reason, code, text } => {
                     if let Some((tunnel, context)) = self.tunnel(token) {
@@ -155,30 +155,48 @@ impl Engine {
             self.work(token);
         } else if let Some((call, _)) = self.call(token) {
             let late = call.late();
-            self.told_of_call(token, Some(late));
+            self.came_of_call(token, Some(late));
         }
     }
 
     fn work_on_call(&mut self, token: Token) {
         if let Some((call, context)) = self.call(token) {
-            let told = call.work(&mut context.buffer, &mut context.timers);
-            self.told_of_call(token, told);
+            let outcome = call.work(context);
+            self.came_of_call(token, outcome);
         }
     }
 
-    fn told_of_call(&mut self, token: Token, told: Option<Event>) {
-        if let Some(Event::Failed { .. }) = told {
-            self.cancel(token);
+    fn came_of_call(&mut self, token: Token, outcome: Option<Outcome>) {
+        match outcome {
+            None => {}
+            Some(Outcome::Told(event)) => self.context.told.push(event),
+            Some(Outcome::Opens { adoption, subprotocol }) => {
+                let counters = Arc::clone(&adoption.counters);
+                self.context.told.push(Event::Opened { token, counters, subprotocol });
+                self.adopt(*adoption);
+            }
         }
-        self.context.told.extend(told);
+    }
+
+    fn adopt(&mut self, adoption: Adoption) {
+        let token = adoption.token;
+        let Entry::Call(call) = std::mem::take(self.entry(token)) else {
+            unreachable!("what is adopted was called, and has answered")
+        };
+        let tunnel = Tunnel::new(adoption, *call, &mut self.context);
+        *self.entry(token) = Entry::Tunnel(tunnel);
+        self.work(token);
     }
 
     fn cancel(&mut self, token: Token) {
-        if self.call(token).is_none() {
-            return;
-        }
-        if let Entry::Call(call) = std::mem::take(self.entry(token)) {
-            call.cancel(&self.context.shared.poll, &mut self.context.timers);
+        if let Some((tunnel, context)) = self.tunnel(token) {
+            tunnel.end("client", 1001, "", context); // nobody has been told that it was open
+            self.work(token);
+        } else if self.call(token).is_some() {
+            if let Entry::Call(call) = std::mem::take(self.entry(token)) {
+                call.cancel(&self.context.shared.poll, &mut self.context.timers);
+            }
+            self.context.shared.forget(token);
         }
     }
 }

@@ -5,7 +5,8 @@
 //!
 //! - `sys` is the system-call layer, and has all `unsafe` code
 //! - `tracker` follows frames, `frames` makes them, `limits` says what the clock asks: all pure
-//! - `side` and `tunnel` are the rules of the relay, `call` those of the dial before it
+//! - `side` and `tunnel` are the rules of the relay, `call` those of the dial before it, `answer`
+//!   those of what it is answered
 //! - `engine` is the thread, `context` what it has for all, `timers` its clock, `shared` what it has
 //!   in common with Python
 //! - `python` is the module that Python imports
@@ -14,6 +15,7 @@
 
 #![cfg_attr(not(feature = "python"), allow(dead_code))] // what only Python calls
 
+pub mod answer;
 mod call;
 mod context;
 mod engine;

@@ -30,13 +30,6 @@ pub struct Moments {
     pub awaiting: bool,
 }
 
-impl Moments {
-    /// Those of a tunnel that has just opened.
-    pub fn at(opened: Micros) -> Self {
-        Self { opened, active: opened, pinged: opened, awaiting: false }
-    }
-}
-
 /// What is to be done now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {

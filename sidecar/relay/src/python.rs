@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -10,18 +10,19 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyString, PyTuple, PyType};
 use rustix::io::Errno;
 
+use crate::call::Terms;
 use crate::limits::Limits;
-use crate::shared::{Adoption, Command, Counters, Event, Failure, SLOT_BITS, Shared, Token, Who};
+use crate::shared::{Adoption, Command, Counters, Event, Failure, Shared, Token, Who};
 use crate::sys::{Micros, NEVER, Socket, clock};
-use crate::{call, frames, sys, thread};
+use crate::{answer, call, frames, sys, thread};
 
 #[pymodule]
 mod _relay {
     #[pymodule_export]
-    use super::{Relay, Tunnel, accept};
+    use super::{Relay, Tunnel, accept, opening};
 
     #[pymodule_export]
-    pub const SLOT_MASK: u64 = (1 << super::SLOT_BITS) - 1;
+    pub const SLOT_MASK: u64 = crate::shared::SLOT_MASK;
 }
 
 /// Up to `most` connections from `listener`: descriptor, peer's address, and what has come.
@@ -36,34 +37,21 @@ fn accept<'py>(
     Ok(told.map(|each| (each.fd, each.peer, PyBytes::new(py, &each.data))).collect())
 }
 
-/// The names of calls and tunnels. A slot is free again once nothing of it comes any more.
-#[derive(Default)]
-struct Slots {
-    free: Vec<u64>,
-    used: u64,
-    named: u64,
-}
-
-impl Slots {
-    fn take(&mut self) -> Token {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.used += 1;
-            self.used - 1
-        });
-        self.named += 1;
-        self.named << SLOT_BITS | slot
-    }
-
-    fn put_back(&mut self, token: Token) {
-        self.free.push(token & _relay::SLOT_MASK);
-    }
+/// `answer::opening`, which tests hold to the interpreter's rules.
+#[pyfunction]
+fn opening<'py>(
+    py: Python<'py>,
+    received: &[u8],
+    accept: &[u8],
+) -> Option<(Bound<'py, PyBytes>, String, usize)> {
+    let opening = answer::opening(received, accept)?;
+    Some((PyBytes::new(py, &opening.head), opening.subprotocol, opening.size))
 }
 
 /// An engine, on a thread of its own.
 #[pyclass(frozen)]
 struct Relay {
     shared: Arc<Shared>,
-    slots: Mutex<Slots>,
 }
 
 #[pymethods]
@@ -72,14 +60,14 @@ impl Relay {
     fn new() -> PyResult<Self> {
         let shared = Arc::new(Shared::new().map_err(os_error)?);
         thread::start(Arc::clone(&shared))?;
-        Ok(Self { shared, slots: Mutex::default() })
+        Ok(Self { shared })
     }
 
     fn fileno(&self) -> RawFd {
         self.shared.alarm.as_fd().as_raw_fd()
     }
 
-    #[pyo3(signature = (host, port, head, timeout, client))]
+    #[pyo3(signature = (host, port, head, timeout, client, terms))]
     fn call(
         &self,
         host: &str,
@@ -87,13 +75,17 @@ impl Relay {
         head: &[u8],
         timeout: Option<f64>,
         client: Option<RawFd>,
+        terms: Option<(Vec<u8>, Vec<u8>, PyLimits)>,
     ) -> PyResult<Token> {
         let host: IpAddr = host.parse().map_err(|_| PyValueError::new_err("no IP address"))?;
-        let deadline = clock().saturating_add(micros(timeout));
-        let token = self.slots().take();
         let address = SocketAddr::new(host, port);
+        let deadline = clock().saturating_add(micros(timeout));
+        let terms =
+            terms.map(|(accept, early, limits)| Terms { accept, early, limits: limits.into() });
+        let client = client.map(|fd| (fd, terms));
+        let token = self.shared.name();
         call::begin(&self.shared, token, address, head, deadline, client).map_err(|error| {
-            self.slots().put_back(token);
+            self.shared.forget(token);
             os_error(error)
         })?;
         Ok(token)
@@ -104,26 +96,30 @@ impl Relay {
     }
 
     fn cancel(&self, token: Token) {
-        self.slots().put_back(token);
         self.shared.post(Command::Cancel { token }, 0);
     }
 
+    #[pyo3(signature = (token, client, head, early, limits))]
     fn adopt(
         &self,
         token: Token,
-        client: RawFd,
-        head: &[u8],
+        client: Option<RawFd>,
+        head: Vec<u8>,
         early: (Vec<u8>, Vec<u8>),
         limits: PyLimits,
     ) -> PyResult<Tunnel> {
-        let client = Socket::take(client).map_err(os_error)?;
+        let client = client.map(Socket::take).transpose().map_err(os_error)?;
         let counters = Arc::new(Counters::new(clock()));
-        let limits = Limits::from(limits);
-        let early = early.into();
-        let tunnel =
-            Tunnel { token, shared: Arc::clone(&self.shared), counters: Arc::clone(&counters) };
-        let adoption = Adoption { token, limits, counters, rest: Vec::new(), early };
-        adoption.begin(&self.shared, client, head).map_err(os_error)?;
+        let tunnel = self.tunnel(token, Arc::clone(&counters));
+        let (limits, early) = (limits.into(), early.into());
+        let adoption = Box::new(Adoption { token, limits, counters, rest: head, early });
+        let watched = self.shared.post_watched(0, |poll| {
+            if let Some(client) = &client {
+                poll.add(client, Who::Client.key(token))?;
+            }
+            Ok(Command::Adopt(client, adoption))
+        });
+        watched.map_err(os_error)?;
         Ok(tunnel)
     }
 
@@ -131,10 +127,10 @@ impl Relay {
         let events = self.shared.events(most);
         for event in &events {
             if let Event::Ended { token, .. } = event {
-                self.slots().put_back(*token);
+                self.shared.forget(*token);
             }
         }
-        events.into_iter().map(|event| told(py, event)).collect()
+        events.into_iter().map(|event| self.told(py, event)).collect()
     }
 
     fn close(&self) {
@@ -143,38 +139,41 @@ impl Relay {
 }
 
 impl Relay {
-    fn slots(&self) -> std::sync::MutexGuard<'_, Slots> {
-        self.slots.lock().expect("nothing panics while it is held")
+    fn tunnel(&self, token: Token, counters: Arc<Counters>) -> Tunnel {
+        Tunnel { token, shared: Arc::clone(&self.shared), counters }
+    }
+
+    /// An event as Python gets it: its name, the token, and what there is to say.
+    fn told<'py>(&self, py: Python<'py>, event: Event) -> PyResult<Bound<'py, PyTuple>> {
+        match event {
+            Event::Answered { token, received, fd } => {
+                ("answered", token, PyBytes::new(py, &received), fd).into_pyobject(py)
+            }
+            Event::Failed { token, failure } => {
+                let (name, errno) = match failure {
+                    Failure::Unreachable(error) => ("unreachable", error.raw_os_error()),
+                    Failure::Closed => ("closed", 0),
+                    Failure::Late => ("late", 0),
+                    Failure::Left => ("left", 0),
+                };
+                (name, token, errno).into_pyobject(py)
+            }
+            Event::Opened { token, counters, subprotocol } => {
+                ("opened", token, self.tunnel(token, counters), subprotocol).into_pyobject(py)
+            }
+            Event::Ponged { token, who, time } => {
+                ("ponged", token, who.name(), seconds(time)).into_pyobject(py)
+            }
+            Event::Ended { token, end } => {
+                ("ended", token, end.reason, end.initiator, end.code, end.detail).into_pyobject(py)
+            }
+        }
     }
 }
 
 impl Drop for Relay {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-/// An event as Python gets it: its name, the token, and what there is to say.
-fn told(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTuple>> {
-    match event {
-        Event::Answered { token, received, fd } => {
-            ("answered", token, PyBytes::new(py, &received), fd).into_pyobject(py)
-        }
-        Event::Failed { token, failure } => {
-            let (name, errno) = match failure {
-                Failure::Unreachable(error) => ("unreachable", error.raw_os_error()),
-                Failure::Closed => ("closed", 0),
-                Failure::Late => ("late", 0),
-                Failure::Left => ("left", 0),
-            };
-            (name, token, errno).into_pyobject(py)
-        }
-        Event::Ponged { token, who, time } => {
-            ("ponged", token, who.name(), seconds(time)).into_pyobject(py)
-        }
-        Event::Ended { token, end } => {
-            ("ended", token, end.reason, end.initiator, end.code, end.detail).into_pyobject(py)
-        }
     }
 }
 

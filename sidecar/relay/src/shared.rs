@@ -7,18 +7,20 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustix::io::{Errno, Result};
 
-use crate::limits::{Limits, Moments};
+use crate::call::Call;
+use crate::limits::Limits;
 use crate::sys::{Bell, Micros, Poll, Socket};
 
 /// Names a call, and then its tunnel: a slot of the table, and above SLOT_BITS a number that no
 /// other has, so that an event of one who is gone meets nobody.
 pub type Token = u64;
 pub const SLOT_BITS: u32 = 24;
+pub const SLOT_MASK: u64 = (1 << SLOT_BITS) - 1;
 /// The engine's own bell.
 pub const BELL: u64 = u64::MAX;
 
 pub fn slot(token: Token) -> usize {
-    (token & ((1 << SLOT_BITS) - 1)) as usize
+    (token & SLOT_MASK) as usize
 }
 
 /// The two ends of a tunnel.
@@ -62,24 +64,19 @@ pub struct End {
 
 /// What the interpreter asks for.
 pub enum Command {
-    /// Read the answer to the head, of which `rest` is still to be sent.
-    Call {
-        token: Token,
-        socket: Socket,
-        rest: Vec<u8>,
-        deadline: Micros,
-    },
+    /// Read the answer.
+    Call(Box<Call>),
     /// The answer was an interim one; `rest` came behind it.
     Resume {
         token: Token,
         rest: Vec<u8>,
     },
-    /// Close what was called.
+    /// Close what was called, whatever it has come to meanwhile.
     Cancel {
         token: Token,
     },
-    /// Relay between the client's connection and what was called.
-    Adopt(Socket, Box<Adoption>),
+    /// Relay between the client's connection, unless the call has it, and what was called.
+    Adopt(Option<Socket>, Box<Adoption>),
     End {
         token: Token,
         reason: String,
@@ -94,22 +91,10 @@ pub struct Adoption {
     pub token: Token,
     pub limits: Limits,
     pub counters: Arc<Counters>,
-    /// What the client is still to get of its 101.
+    /// The 101 that the client is still to get.
     pub rest: Vec<u8>,
     /// What each side has sent before.
     pub early: [Vec<u8>; 2],
-}
-
-impl Adoption {
-    /// Sends the client its 101, and gives both connections to the engine.
-    pub fn begin(mut self, shared: &Shared, client: Socket, head: &[u8]) -> Result<()> {
-        let sent = client.send(head).unwrap_or(0); // one who is gone is found to be so later
-        self.rest = head[sent..].to_vec();
-        let waits = !self.rest.is_empty() || self.early.iter().any(|early| !early.is_empty());
-        let when = if waits { 0 } else { self.limits.next(&Moments::at(self.counters.opened)) };
-        let key = Who::Client.key(self.token);
-        shared.post_watched(client, key, when, |client| Command::Adopt(client, Box::new(self)))
-    }
 }
 
 /// What the interpreter is told.
@@ -123,6 +108,12 @@ pub enum Event {
     Failed {
         token: Token,
         failure: Failure,
+    },
+    /// The answer was a plain 101; `Ended` follows in the end.
+    Opened {
+        token: Token,
+        counters: Arc<Counters>,
+        subprotocol: String,
     },
     Ponged {
         token: Token,
@@ -209,11 +200,20 @@ struct Inbox {
     asleep_until: Micros,
 }
 
+/// The names of calls and tunnels.
+#[derive(Default)]
+struct Slots {
+    free: Vec<u64>,
+    used: u64,
+    named: u64,
+}
+
 pub struct Shared {
     pub poll: Poll,
     bell: Bell,
     inbox: Mutex<Inbox>,
     events: Mutex<VecDeque<Event>>,
+    slots: Mutex<Slots>,
     /// Rings while there are events.
     pub alarm: Bell,
 }
@@ -222,8 +222,24 @@ impl Shared {
     pub fn new() -> Result<Self> {
         let (poll, bell) = (Poll::new()?, Bell::new()?);
         poll.add(&bell, BELL)?;
-        let (inbox, events) = Default::default();
-        Ok(Self { poll, bell, inbox, events, alarm: Bell::new()? })
+        let (inbox, events, slots) = Default::default();
+        Ok(Self { poll, bell, inbox, events, slots, alarm: Bell::new()? })
+    }
+
+    /// A name that no call or tunnel has.
+    pub fn name(&self) -> Token {
+        let mut slots = lock(&self.slots);
+        let slot = slots.free.pop().unwrap_or_else(|| {
+            slots.used += 1;
+            slots.used - 1
+        });
+        slots.named += 1;
+        slots.named << SLOT_BITS | slot
+    }
+
+    /// Has the slot of `token` used again: its call is cancelled, or its end has been told.
+    pub fn forget(&self, token: Token) {
+        lock(&self.slots).free.push(token & SLOT_MASK);
     }
 
     /// Gives the engine a command that it must know of at `when`; 0 for at once.
@@ -231,18 +247,16 @@ impl Shared {
         self.deliver(lock(&self.inbox), command, when);
     }
 
-    /// Watches `socket`, and gives the engine the command that it goes with.
+    /// Has `watch` add the sockets of a command, and gives it to the engine.
     pub fn post_watched(
         &self,
-        socket: Socket,
-        key: u64,
         when: Micros,
-        command: impl FnOnce(Socket) -> Command,
+        watch: impl FnOnce(&Poll) -> Result<Command>,
     ) -> Result<()> {
         // The engine takes the commands before it looks at an event, and waits for the lock there.
         let inbox = lock(&self.inbox);
-        self.poll.add(&socket, key)?;
-        self.deliver(inbox, command(socket), when);
+        let command = watch(&self.poll)?;
+        self.deliver(inbox, command, when);
         Ok(())
     }
 

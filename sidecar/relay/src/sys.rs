@@ -200,16 +200,12 @@ impl Poll {
         epoll::create(epoll::CreateFlags::CLOEXEC).map(Self)
     }
 
-    /// Watches `fd` for input, anew where it is watched already; its events carry `key`.
+    /// Watches `fd` for input; its events carry `key`.
     pub fn add(&self, fd: impl AsFd, key: u64) -> Result<()> {
-        let data = epoll::EventData::new_u64(key);
-        match epoll::add(&self.0, &fd, data, INPUT) {
-            Err(Errno::EXIST) => epoll::modify(&self.0, &fd, data, INPUT),
-            result => result,
-        }
+        epoll::add(&self.0, fd, epoll::EventData::new_u64(key), INPUT)
     }
 
-    /// As `add`, for the socket of another, who may close it at any time: that ends the watch.
+    /// As `add`, for what is still another's.
     pub fn add_raw(&self, fd: RawFd, key: u64) -> Result<()> {
         self.add(borrowed(fd)?, key)
     }

@@ -15,7 +15,7 @@ use crate::frames::close_frame;
 use crate::limits::{CLOSE_TIMEOUT, Due, HALF_CLOSE_TIMEOUT, Limits, Moments};
 use crate::shared::{Adoption, BOTH, Counters, End, Event, Token, Who};
 use crate::side::Side;
-use crate::sys::{Micros, NEVER, Ready, Socket};
+use crate::sys::{Micros, NEVER, Ready};
 use crate::tracker::{Fed, Rules};
 
 /// Reads of one side before others have their turn.
@@ -51,14 +51,11 @@ pub struct Tunnel {
 }
 
 impl Tunnel {
-    /// A tunnel between the client's and the backend's connection, with what came before it.
-    pub fn new(adoption: Adoption, client: Socket, call: Call, context: &mut Context) -> Self {
+    /// A tunnel between the connections of `call`, with what came before it.
+    pub fn new(adoption: Adoption, call: Call, context: &mut Context) -> Self {
         let Adoption { token, limits, counters, rest, early } = adoption;
         let pinged = counters.opened;
-        let (backend, readable, ended) = call.into_parts();
-        let mut sides = [(Who::Client, client), (Who::Backend, backend)]
-            .map(|(who, socket)| Side::new(socket, who.key(token)));
-        (sides[1].readable, sides[1].ended) = (readable, ended);
+        let sides = call.into_sides();
         let mut tunnel =
             Self { token, limits, counters, sides, end: None, pinged, cut_at: NEVER, timer: NEVER };
         tunnel.write(Who::Client, &rest, context);

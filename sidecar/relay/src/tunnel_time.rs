@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::call::Call;
+use crate::call::{Call, Client};
 use crate::context::Context;
 use crate::frames::{CLOSE, FIN, MASK, PING, PONG, frame, masked};
 use crate::limits::Limits;
@@ -126,8 +126,9 @@ impl Rig {
         let counters = Arc::new(Counters::new(START));
         let (rest, early) = Default::default();
         let adoption = Adoption { token: TOKEN, limits, counters, rest, early };
-        let call = Call::new(TOKEN, backend, Vec::new(), NEVER);
-        let tunnel = Tunnel::new(adoption, client, call, &mut context);
+        let client = Some(Client { socket: client, terms: None });
+        let call = Call::new(TOKEN, backend, Vec::new(), NEVER, client);
+        let tunnel = Tunnel::new(adoption, call, &mut context);
         let mut rig =
             Self { context, tunnel: Some(tunnel), end: None, far: [at_client, at_backend] };
         rig.work();
