@@ -103,13 +103,15 @@ def _rollup(pid: int) -> dict[str, int]:
 
 
 def connections(pid: int, port: int) -> int:
-    """How many connections to `port` of the loopback address belong to the process."""
+    """How many connections to `port` of the loopback address belong to the process.
+
+    The kernel's table may show one twice while others come and go.
+    """
     own = {link for member in tree(pid) for link in _socket_links(member)}
     remote = f"0100007F:{port:04X}"
     rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
-    return sum(
-        row[2] == remote and row[3] == ESTABLISHED and f"socket:[{row[9]}]" in own for row in rows
-    )
+    found = {row[9] for row in rows if row[2] == remote and row[3] == ESTABLISHED}
+    return sum(f"socket:[{inode}]" in own for inode in found)
 
 
 def _socket_links(pid: int) -> Iterator[str]:
