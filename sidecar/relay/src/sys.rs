@@ -76,14 +76,6 @@ impl Socket {
         // It fails where the connection is gone, which the next read tells.
         let _ = net::shutdown(&self.0, Shutdown::Write);
     }
-
-    /// Why the connection failed; `None` where it has not.
-    pub fn error(&self) -> Option<Errno> {
-        match sockopt::socket_error(&self.0) {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) | Err(error) => Some(error),
-        }
-    }
 }
 
 /// A connection that has been accepted.
