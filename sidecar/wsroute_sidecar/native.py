@@ -209,9 +209,9 @@ def _failed(failure: str, number: int) -> OSError | BadAnswer | asyncio.Cancelle
 
 @functools.cache
 def _is_address(host: str) -> bool:
-    """Whether `host` needs no resolver, which is the event loop's."""
+    """Whether `host` needs no resolver, which is the event loop's: a zone's name does, too."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
         return False
-    return True
+    return "%" not in host

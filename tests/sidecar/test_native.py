@@ -30,7 +30,7 @@ from wsroute_sidecar.dial import Switching
 from wsroute_sidecar.engines import Engine
 from wsroute_sidecar.handshake import Answer
 from wsroute_sidecar.native import NativeEngine
-from wsroute_sidecar.relay_types import DialError, Initiator, Limits, Reason, Tunnel
+from wsroute_sidecar.relay_types import Dial, DialError, Initiator, Limits, Reason, Tunnel
 
 HELLO = text("hello", mask=False)
 EARLY = text("early", mask=True)
@@ -204,6 +204,20 @@ async def test_a_client_that_gets_no_tunnel_can_be_answered(
             backend = await answering
             assert await backend.rest() == b""
             backend.leave()
+    await accepted.settle()
+    accepted.transport.write(b"no")
+    accepted.transport.close()
+    assert await client.rest() == b"no"
+    client.leave()
+
+
+async def test_a_client_can_be_answered_where_the_backends_address_has_a_zone(
+    native: NativeEngine,
+) -> None:
+    client, accepted = client_pair()
+    zoned = Dial("fe80::1%lo", 1, REQUEST, 0.1)
+    with pytest.raises(DialError):
+        await native.open(accepted, zoned, judge, Limits(), Owner())
     await accepted.settle()
     accepted.transport.write(b"no")
     accepted.transport.close()
