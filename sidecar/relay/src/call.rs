@@ -29,7 +29,8 @@ pub struct Terms {
     pub accept: Vec<u8>,
     /// What the client has sent before.
     pub early: Vec<u8>,
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
+    pub max_age: Micros,
 }
 
 /// What a call has come to.
@@ -185,10 +186,11 @@ impl Call {
     fn opens(&mut self, now: Micros) -> Option<Outcome> {
         let terms = self.client.as_ref()?.terms.as_ref()?;
         let Opening { head, subprotocol, size } = opening(&self.received, &terms.accept)?;
-        let Terms { early, limits, .. } = self.client.as_mut()?.terms.take()?;
+        let Terms { early, limits, max_age, .. } = self.client.as_mut()?.terms.take()?;
         let adoption = Adoption {
             token: self.token,
             limits,
+            max_age,
             counters: Arc::new(Counters::new(now)),
             rest: head,
             early: [early, self.received.split_off(size)],

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -11,8 +11,8 @@ use pyo3::types::{PyBytes, PyString, PyTuple, PyType};
 use rustix::io::Errno;
 
 use crate::call::Terms;
-use crate::limits::Limits;
-use crate::shared::{Adoption, Command, Counters, Event, Failure, Shared, Token, Who};
+use crate::limits::{Known, Limits};
+use crate::shared::{Adoption, Command, Counters, Event, Failure, Shared, Token, Who, lock};
 use crate::sys::{Micros, NEVER, Socket, clock};
 use crate::{answer, call, frames, sys, thread};
 
@@ -52,6 +52,7 @@ fn opening<'py>(
 #[pyclass(frozen)]
 struct Relay {
     shared: Arc<Shared>,
+    limits: Mutex<Known>,
 }
 
 #[pymethods]
@@ -60,7 +61,7 @@ impl Relay {
     fn new() -> PyResult<Self> {
         let shared = Arc::new(Shared::new().map_err(os_error)?);
         thread::start(Arc::clone(&shared))?;
-        Ok(Self { shared })
+        Ok(Self { shared, limits: Mutex::default() })
     }
 
     fn fileno(&self) -> RawFd {
@@ -80,8 +81,10 @@ impl Relay {
         let host: IpAddr = host.parse().map_err(|_| PyValueError::new_err("no IP address"))?;
         let address = SocketAddr::new(host, port);
         let deadline = clock().saturating_add(micros(timeout));
-        let terms =
-            terms.map(|(accept, early, limits)| Terms { accept, early, limits: limits.into() });
+        let terms = terms.map(|(accept, early, limits)| {
+            let (limits, max_age) = self.limits(limits);
+            Terms { accept, early, limits, max_age }
+        });
         let client = client.map(|fd| (fd, terms));
         let token = self.shared.name();
         call::begin(&self.shared, token, address, head, deadline, client).map_err(|error| {
@@ -111,8 +114,8 @@ impl Relay {
         let client = client.map(Socket::take).transpose().map_err(os_error)?;
         let counters = Arc::new(Counters::new(clock()));
         let tunnel = self.tunnel(token, Arc::clone(&counters));
-        let (limits, early) = (limits.into(), early.into());
-        let adoption = Box::new(Adoption { token, limits, counters, rest: head, early });
+        let ((limits, max_age), early) = (self.limits(limits), early.into());
+        let adoption = Box::new(Adoption { token, limits, max_age, counters, rest: head, early });
         let watched = self.shared.post_watched(0, |poll| {
             if let Some(client) = &client {
                 poll.add(client, Who::Client.key(token))?;
@@ -139,6 +142,12 @@ impl Relay {
 }
 
 impl Relay {
+    /// What holds for a tunnel, and its maximum age, which jitter makes its own.
+    fn limits(&self, limits: PyLimits) -> (Arc<Limits>, Micros) {
+        let max_age = micros(limits.max_age);
+        (lock(&self.limits).share(limits.into()), max_age)
+    }
+
     fn tunnel(&self, token: Token, counters: Arc<Counters>) -> Tunnel {
         Tunnel { token, shared: Arc::clone(&self.shared), counters }
     }
@@ -229,7 +238,6 @@ impl From<PyLimits> for Limits {
     fn from(limits: PyLimits) -> Self {
         Self {
             idle: micros(limits.idle),
-            max_age: micros(limits.max_age),
             ping_interval: micros(limits.ping_interval),
             pong_timeout: micros(limits.pong_timeout),
             max_message: limits.max_message,

@@ -89,7 +89,8 @@ pub enum Command {
 /// A tunnel begins.
 pub struct Adoption {
     pub token: Token,
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
+    pub max_age: Micros,
     pub counters: Arc<Counters>,
     /// The 101 that the client is still to get.
     pub rest: Vec<u8>,
@@ -301,6 +302,6 @@ impl Shared {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("a panic of the engine's thread ends the process")
 }

@@ -40,11 +40,13 @@ pub enum Left {
 
 pub struct Tunnel {
     pub token: Token,
-    limits: Limits,
+    limits: Arc<Limits>,
     counters: Arc<Counters>,
     sides: [Side; 2],
     end: Option<Box<End>>,
     pinged: Micros,
+    /// When it reaches its maximum age.
+    expires: Micros,
     /// When it is cut, whoever is still there.
     cut_at: Micros,
     timer: Micros,
@@ -53,11 +55,21 @@ pub struct Tunnel {
 impl Tunnel {
     /// A tunnel between the connections of `call`, with what came before it.
     pub fn new(adoption: Adoption, call: Call, context: &mut Context) -> Self {
-        let Adoption { token, limits, counters, rest, early } = adoption;
+        let Adoption { token, limits, max_age, counters, rest, early } = adoption;
         let pinged = counters.opened;
+        let expires = pinged.saturating_add(max_age);
         let sides = call.into_sides();
-        let mut tunnel =
-            Self { token, limits, counters, sides, end: None, pinged, cut_at: NEVER, timer: NEVER };
+        let mut tunnel = Self {
+            token,
+            limits,
+            counters,
+            sides,
+            end: None,
+            pinged,
+            expires,
+            cut_at: NEVER,
+            timer: NEVER,
+        };
         tunnel.write(Who::Client, &rest, context);
         for who in [Who::Backend, Who::Client] {
             if !early[who as usize].is_empty() {
@@ -427,7 +439,7 @@ impl Tunnel {
 
     fn moments(&self) -> Moments {
         Moments {
-            opened: self.counters.opened,
+            expires: self.expires,
             active: self.counters.active(),
             pinged: self.pinged,
             awaiting: self.sides.iter().any(|side| side.awaited),

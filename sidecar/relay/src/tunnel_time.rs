@@ -111,7 +111,7 @@ impl Far {
 }
 
 impl Rig {
-    fn new(limits: Limits) -> Self {
+    fn new(limits: Limits, max_age: Micros) -> Self {
         let mut context = Context::new(Arc::new(Shared::new().unwrap())).unwrap();
         context.now = START;
         let pairs = BOTH.map(|who| {
@@ -125,7 +125,8 @@ impl Rig {
         let [(client, at_client), (backend, at_backend)] = pairs;
         let counters = Arc::new(Counters::new(START));
         let (rest, early) = Default::default();
-        let adoption = Adoption { token: TOKEN, limits, counters, rest, early };
+        let adoption =
+            Adoption { token: TOKEN, limits: limits.into(), max_age, counters, rest, early };
         let client = Some(Client { socket: client, terms: None });
         let call = Call::new(TOKEN, backend, Vec::new(), NEVER, client);
         let tunnel = Tunnel::new(adoption, call, &mut context);
@@ -223,13 +224,15 @@ impl Rig {
     }
 }
 
+fn time(of: &Value, name: &str) -> Micros {
+    of[name].as_u64().map_or(NEVER, |seconds| seconds * SECOND)
+}
+
 fn limits(of: &Value) -> Limits {
-    let time = |name: &str| of[name].as_u64().map_or(NEVER, |seconds| seconds * SECOND);
     Limits {
-        idle: time("idle"),
-        max_age: time("max_age"),
-        ping_interval: time("ping_interval"),
-        pong_timeout: time("pong_timeout"),
+        idle: time(of, "idle"),
+        ping_interval: time(of, "ping_interval"),
+        pong_timeout: time(of, "pong_timeout"),
         max_message: None,
         idle_data_only: of["idle_data_only"] == true,
     }
@@ -241,7 +244,7 @@ fn the_clock_does_what_the_table_says() {
     let table: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     for case in table["cases"].as_array().unwrap() {
         println!("{}", case["name"]); // shown where it fails
-        let mut rig = Rig::new(limits(&case["limits"]));
+        let mut rig = Rig::new(limits(&case["limits"]), time(&case["limits"], "max_age"));
         for step in case["steps"].as_array().unwrap() {
             let (moment, steps) = step.as_array().unwrap().split_first().unwrap();
             let moment = START + moment.as_u64().unwrap() * SECOND;
@@ -265,7 +268,7 @@ fn the_clock_does_what_the_table_says() {
 #[test]
 fn the_rest_of_a_large_frame_goes_around_the_buffer() {
     const SIZE: usize = 1 << 16;
-    let mut rig = Rig::new(limits(&Value::Null));
+    let mut rig = Rig::new(limits(&Value::Null), NEVER);
     for sent in [&b"\x82\x7f\0\0\0\0\0\x01\0\0"[..], &[0x55; SIZE]] {
         rig.far[1].stream.write_all(sent).unwrap();
         rig.happens(Who::Backend, false);
