@@ -240,6 +240,16 @@ class Operator:
         """SIGKILL."""
         self.end(signal.SIGKILL)
 
+    def sleep(self) -> None:
+        """Stop it without a word; a signal alone leaves its threads a while."""
+        self.process.send_signal(signal.SIGSTOP)
+        threads = Path(f"/proc/{self.process.pid}/task")
+        until(lambda: all(_is_stopped(thread) for thread in threads.iterdir()), "it is stopped")
+
+    def wake(self) -> None:
+        """Let it go on."""
+        self.process.send_signal(signal.SIGCONT)
+
     def end(self, number: signal.Signals) -> int:
         """Send a signal that ends it; its exit status."""
         self.process.send_signal(number)
@@ -317,3 +327,7 @@ def _grant(api: ApiServer) -> None:
 def _rule(group: str, resource: str, *verbs: str, name: str = "") -> Json:
     rule: Json = {"apiGroups": [group], "resources": [resource], "verbs": list(verbs)}
     return rule | ({"resourceNames": [name]} if name else {})
+
+
+def _is_stopped(thread: Path) -> bool:
+    return (thread / "stat").read_text().rpartition(")")[2].split()[0] == "T"

@@ -37,11 +37,11 @@ def a_deletion_that_no_watch_ever_shows(scene: Scene) -> None:
     scene.open()
     gone = scene.cluster.pod(scene.shop, "gone")
     until(lambda: gone.sidecar.routes, "the third pod")
-    operator.process.send_signal(signal.SIGSTOP)
+    operator.sleep()
     scene.cluster.api.stop()
     scene.cluster.api.start()  # without a memory of what it had sent
     gone.delete()
-    operator.process.send_signal(signal.SIGCONT)
+    operator.wake()
     with converges("a pod was deleted unseen", within=20):
         until(lambda: scene.ready().startswith("2 of 2 pods"), "the pod forgotten")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 
 import pytest
@@ -63,10 +62,10 @@ def test_a_leader_that_was_asleep_overwrites_nothing(cluster: Cluster) -> None:
         leader = scene.lead("sleeper")
         scene.open()
         scene.start("standby")
-        leader.process.send_signal(signal.SIGSTOP)
+        leader.sleep()
         scene.change()
         version = scene.pod.sidecar.version
-        leader.process.send_signal(signal.SIGCONT)
+        leader.wake()
         leader.logged("leadership_lost")
         assert scene.pod.sidecar.version == version
         with converges("a leader that was asleep woke up", within=5):
