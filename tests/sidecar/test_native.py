@@ -65,6 +65,18 @@ def read_at_once(client: Wire, size: int) -> bytes:
         client.sock.setblocking(False)
 
 
+async def open_unheard(native: NativeEngine) -> tuple[Wire, Wire, Owner, asyncio.Task[object]]:
+    """A tunnel whose client has its 101 before who waits for it, and its owner, know of it."""
+    client, accepted = client_pair()
+    owner = Owner()
+    with listening() as listener:
+        task = opening(native, accepted, listener, owner)
+        await asyncio.sleep(0)
+        backend = answer_at_once(listener, SWITCHING)
+    assert read_at_once(client, len(SWITCHING)) == SWITCHING
+    return client, backend, owner, task
+
+
 @pytest.mark.parametrize("judged", [False, True])
 async def test_who_has_no_transport_gets_a_tunnel_whoever_judges_the_answer(
     native: NativeEngine, judged: bool
@@ -88,13 +100,7 @@ async def test_who_has_no_transport_gets_a_tunnel_whoever_judges_the_answer(
 async def test_a_tunnel_is_open_before_the_interpreter_knows_and_may_have_ended(
     native: NativeEngine,
 ) -> None:
-    client, accepted = client_pair()
-    owner = Owner()
-    with listening() as listener:
-        task = opening(native, accepted, listener, owner)
-        await asyncio.sleep(0)
-        backend = answer_at_once(listener, SWITCHING)
-    assert read_at_once(client, len(SWITCHING)) == SWITCHING
+    client, backend, owner, task = await open_unheard(native)
     client.leave()
     backend.leave()
     assert await task is None
@@ -125,13 +131,7 @@ async def test_what_is_done_to_a_tunnel_as_soon_as_it_is_told_reaches_it(
 async def test_who_stops_waiting_when_the_tunnel_is_open_already_ends_it(
     native: NativeEngine,
 ) -> None:
-    client, accepted = client_pair()
-    owner = Owner()
-    with listening() as listener:
-        task = opening(native, accepted, listener, owner)
-        await asyncio.sleep(0)
-        backend = answer_at_once(listener, SWITCHING)
-    assert read_at_once(client, len(SWITCHING)) == SWITCHING
+    client, backend, owner, task = await open_unheard(native)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
