@@ -46,7 +46,8 @@ MAX_HEAD: Final = MAX_FIELDS_SIZE + MAX_TARGET
 MAX_EARLY: Final = 64 * 1024
 """Bytes that a client may send before the backend's 101; then it is not read any more."""
 
-_malformed = Limited("request_malformed")
+malformed: Final = Limited("request_malformed")
+"""Says so in the log, whatever reads the request."""
 _NOBODY: Final = asyncio.Protocol()
 
 if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
@@ -384,7 +385,7 @@ class _Front(RequestHandler):
 
     def _refuse(self, status: int, why: str) -> None:
         if status != 500:
-            _malformed(client=_peer(self), status=status, why=why)
+            malformed(client=_peer(self), status=status, why=why)
         head, body = headers.refusal(status, _PLAIN_WORDS[status], close=True, bodiless=False)
         transport, self.transport = self.transport, None
         if transport is not None:

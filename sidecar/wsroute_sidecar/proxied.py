@@ -7,10 +7,7 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from wsroute_sidecar import proxy_protocol
-from wsroute_sidecar.adapter import HEAD_TIMEOUT, Server
-from wsroute_sidecar.flood import Limited
-
-_malformed = Limited("request_malformed")
+from wsroute_sidecar.adapter import HEAD_TIMEOUT, Server, malformed
 
 
 class ProxiedServer:
@@ -54,7 +51,7 @@ class _Preface(asyncio.Protocol):
         try:
             header = proxy_protocol.parse(self._received)
         except ValueError as error:
-            _malformed(client=self._transport.get_extra_info("peername")[0], why=str(error))
+            malformed(client=self._transport.get_extra_info("peername")[0], why=str(error))
             self._transport.abort()
             return
         if header is not None:
