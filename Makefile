@@ -67,9 +67,10 @@ soak: setup  ## Everything at once for 20 minutes: nothing may grow
 autobahn: setup  ## All 517 of Autobahn's cases through the sidecar, also with pings
 	$(BIN)/python -m tests.support.autobahn
 
-fuzz: setup  ## Fuzz the frame trackers, the handshake and its answer for a minute each
+fuzz: setup  ## Fuzz the frame trackers, the handshake, its request and its answer for a minute each
 	$(BIN)/python -m tests.fuzz.tracker --seconds 60
 	$(BIN)/python -m tests.fuzz.handshake --seconds 60
+	$(BIN)/python -m tests.fuzz.request --seconds 60
 	$(BIN)/python -m tests.fuzz.answer --seconds 60
 	@$(MAKE) --no-print-directory fuzz-rust
 

@@ -150,24 +150,27 @@ class _HostTable:
 class Matcher:
     """An immutable table of routes that answers which match a request belongs to."""
 
-    __slots__ = ("_exact_hosts", "_wildcards")
+    __slots__ = ("_every_host", "_exact_hosts", "_wildcards")
 
     def __init__(self, routes: Iterable[Route]) -> None:
         """Compile `routes`, which must be free of problems; O(matches)."""
         self._exact_hosts: dict[str, _HostTable] = {}
         self._wildcards: dict[str, _HostTable] = {}
+        self._every_host: Final = _HostTable()
         for route in routes:
             for candidate in candidates(route):
                 for hostname in route.spec.hostnames or ("",):
                     self._table(hostname).add(candidate)
-        for table in (*self._exact_hosts.values(), *self._wildcards.values()):
+        for table in (*self._exact_hosts.values(), *self._wildcards.values(), self._every_host):
             table.sort()
 
     def _table(self, hostname: str) -> _HostTable:
-        """Wildcards are kept by their suffix with its dot; no hostname is the empty suffix."""
-        if hostname and not hostname.startswith("*"):
-            return self._exact_hosts.setdefault(hostname, _HostTable())
-        return self._wildcards.setdefault(hostname[1:], _HostTable())
+        """Wildcards are kept by their suffix with its dot; no hostname is every host's."""
+        if not hostname:
+            return self._every_host
+        if hostname.startswith("*"):
+            return self._wildcards.setdefault(hostname[1:], _HostTable())
+        return self._exact_hosts.setdefault(hostname, _HostTable())
 
     def find(self, facts: Facts) -> Candidate | Ambiguous | None:
         """The match that `facts` belong to, None without one."""
@@ -188,13 +191,12 @@ class Matcher:
     def _hosts(self, host: str) -> Iterator[_HostTable]:
         if (table := self._exact_hosts.get(host)) is not None:
             yield table
-        dot = host.find(".")
+        dot = host.find(".") if self._wildcards else -1
         while dot > 0:
             if (table := self._wildcards.get(host[dot:])) is not None:
                 yield table
             dot = host.find(".", dot + 1)
-        if (table := self._wildcards.get("")) is not None:
-            yield table
+        yield self._every_host
 
 
 _PLAIN_PATH: Final = re.compile(r"(/[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9_.~!$&'()*+,=:@-]*)*/?\Z")

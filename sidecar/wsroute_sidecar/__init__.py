@@ -7,8 +7,8 @@ The way of a byte, and where to read about it:
 
     server    sockets, signals, the order in which things start and end
     adapter   all that is used of the internals of aiohttp's server (`adapter_client`: its client's)
-    accepting connections for the native engine, which wants no transport of them
-    upgrading such a connection's request to upgrade
+    accepting connections where the native engine serves: a plain request to upgrade stands alone,
+              without aiohttp; all others, and those that come to no tunnel, go to `adapter`
     forward   one request: check, match, police, then tunnel or plain HTTP
     plain     plain HTTP, streamed both ways
     dial      calling the backend for a tunnel

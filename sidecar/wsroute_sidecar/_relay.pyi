@@ -1,6 +1,9 @@
+from collections.abc import Sequence
 from typing import Literal, final
 
+from wsroute_sidecar.headers import Client
 from wsroute_sidecar.relay_types import Limits, Stats
+from wsroute_sidecar.requests import RawHeaders
 
 SLOT_MASK: int
 
@@ -12,8 +15,30 @@ Event = (
     | tuple[Literal["ended"], int, str, str, int | None, str]
 )
 
-def accept(listener: int, most: int) -> list[tuple[int, str, bytes]]: ...
+def accept(listener: int, most: int) -> list[tuple[int, str, bytes | Request]]: ...
 def opening(received: bytes, accept: bytes) -> tuple[bytes, str, int] | None: ...
+
+@final
+class Request:
+    received: bytes
+    early: bytes
+    accept: bytes
+    subprotocols: tuple[str, ...]
+    method: str
+    target: str
+    path: str
+    query: str
+    host: str
+    hostname: str
+    headers: RawHeaders
+    options: Sequence[bytes]
+    def __init__(self, received: bytes) -> None: ...
+    @property
+    def fields(self) -> Request: ...
+    def get(self, name: bytes, default: tuple[()], /) -> Sequence[bytes]: ...
+    def head(
+        self, target: str, host: str, client: Client, identity: bytes, request_id: str
+    ) -> bytes: ...
 
 @final
 class Tunnel:

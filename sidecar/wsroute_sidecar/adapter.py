@@ -62,14 +62,15 @@ class Exchange:
         "peer", "scheme", "target", "version",
     )  # fmt: skip
 
-    _front: _Front | None
-    """Its connection; there is none while it is a descriptor, and no writer either."""
-    _writer: AbstractStreamWriter
-
     def __init__(
-        self, message: RawRequestMessage, payload: StreamReader, peer: str, scheme: str
+        self,
+        front: _Front,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        writer: AbstractStreamWriter,
     ) -> None:
-        self._front = None
+        self._front: Final = front
+        self._writer: Final = writer
         self._message: Final = message
         self._payload: Final = payload
         self.body_is_broken = False
@@ -81,21 +82,8 @@ class Exchange:
         self.version: Final[tuple[int, int]] = message.version
         self.headers: Final = message.raw_headers
         """Header fields as they came."""
-        self.peer: Final = peer
-        self.scheme: Final = scheme
-
-    @classmethod
-    def on(
-        cls,
-        front: _Front,
-        message: RawRequestMessage,
-        payload: StreamReader,
-        writer: AbstractStreamWriter,
-    ) -> Exchange:
-        """A request that has come by a transport."""
-        exchange = cls(message, payload, _peer(front), "https" if front.ssl_context else "http")
-        exchange._front, exchange._writer = front, writer
-        return exchange
+        self.peer: Final = _peer(front)
+        self.scheme: Final = "https" if front.ssl_context else "http"
 
     @property
     def keep_alive(self) -> bool:
@@ -157,7 +145,7 @@ class Exchange:
 
     @property
     def _transport(self) -> asyncio.Transport | None:
-        return None if self._front is None else self._front.transport
+        return self._front.transport
 
     @property
     def bare(self) -> bool:
@@ -167,29 +155,13 @@ class Exchange:
             return False
         return not transport.get_write_buffer_size()
 
-    def lend(self) -> tuple[int, bytes] | None:
-        """The descriptor of a connection without a transport, and what has come early on it.
-
-        It is the borrower's to watch and to close.
-        """
-        return None
-
-    def take_back(self, fd: int) -> None:
-        """Have the connection again that was lent, by any descriptor of it."""
-
-    def let_go(self) -> None:
-        """Forget a connection that was lent."""
-
-    async def settle(self) -> None:
-        """Make it one of the event loop's, as all but tunnels must be before their answer."""
-
     def take(self) -> tuple[asyncio.Transport, bytes]:
-        """Detach the settled connection from aiohttp; with it, what the client has sent early."""
-        front, transport = self._front, self._transport
-        if front is None or transport is None or transport.is_closing():
+        """Detach the connection from aiohttp; with it, what the client has sent early."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
             # its descriptor may be another's already
             raise ConnectionResetError("the client has left")
-        return transport, front.let_go()
+        return transport, self._front.let_go()
 
     def take_socket(self) -> tuple[int, bytes]:
         """As `take`, the descriptor of a bare one: whoever asks has to close it."""
@@ -208,11 +180,9 @@ class Exchange:
             pass  # the client has left
         except Exception as error:  # noqa: BLE001 - any fault of the handler, as in aiohttp's own
             log.error("request_failed", error)
-            await self.settle()
-            if self._front is not None and not self._writer.output_size:
+            if not self._writer.output_size:
                 self._front.fail(error)
-        if self._front is not None:
-            self._front.finish()
+        self._front.finish()
 
 
 class Finished:
@@ -241,7 +211,9 @@ class _Front(RequestHandler):
     a first request that is none to upgrade: after one to upgrade, none other follows.
     """
 
-    __slots__ = ("_answered", "_begun", "_first", "_head_size", "_head_timer", "proxied")
+    __slots__ = (
+        "_answered", "_begun", "_first", "_handler", "_head_size", "_head_timer", "proxied",
+    )  # fmt: skip
 
     def __init__(self, manager: Any, **settings: Any) -> None:
         super().__init__(manager, **settings)
@@ -254,6 +226,8 @@ class _Front(RequestHandler):
         """Requests that are done with, of the `_request_count` that have come."""
         self._first = b""
         """What had come before there was a transport."""
+        self._handler: Handler = manager.handler
+        """Who answers a request to upgrade."""
         self.proxied: str | None = None
         """The client's address, where a trusted proxy, or the kernel, has said it."""
 
@@ -261,20 +235,19 @@ class _Front(RequestHandler):
     def _server(self) -> Server:
         return cast(Server, self._manager)
 
-    def follow(self, peer: str, data: bytes, upgrade: asyncio.Task[None] | None) -> _Front:
-        """Take up a client with the `data` it has sent; `upgrade` is already about to answer it."""
+    def follow(self, peer: str, data: bytes, handler: Handler | None) -> _Front:
+        """Take up a client with the `data` it has sent; `handler` answers its upgrade."""
         self.proxied, self._first = peer, data
-        self._begun, self._task_handler = upgrade is not None, upgrade
+        self._handler = handler or self._handler
         return self
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self._server.connection_made(self, self.transport)
-        if not self._begun:
-            if self._server.overfull():
-                self.transport.abort()
-                return
-            self._server.silent.add(self)
+        if self._handler is self._server.handler and self._server.overfull():
+            self.transport.abort()  # but one whom somebody is about to answer was counted before
+            return
+        self._server.silent.add(self)
         if self._first:
             data, self._first = self._first, b""
             self.data_received(data)
@@ -318,8 +291,8 @@ class _Front(RequestHandler):
         if self._upgraded and len(self._messages) == 1:
             message, payload = self._messages.popleft()
             writer = StreamWriter(self, self._loop)
-            exchange = Exchange.on(self, cast(RawRequestMessage, message), payload, writer)
-            answer = exchange.answer(self._server.handler)
+            exchange = Exchange(self, cast(RawRequestMessage, message), payload, writer)
+            answer = exchange.answer(self._handler)
             self._task_handler = self._loop.create_task(answer)
         elif self.transport is not None:
             super().connection_made(self.transport)
@@ -467,7 +440,7 @@ class Server(WebServer):
 
         async def handle(request: BaseRequest) -> Any:
             return await handler(
-                Exchange.on(
+                Exchange(
                     cast(_Front, request.protocol),
                     request._message,
                     request._payload,
@@ -495,14 +468,7 @@ class Server(WebServer):
     def __call__(self) -> _Front:
         return _Front(self, loop=self._loop, **self._kwargs)
 
-    def forget(self, connection: Any) -> None:
-        """Count a connection no more that is not aiohttp's own."""
-        self._connections.pop(connection, None)
-
-    async def settle(
-        self, fd: int, peer: str, data: bytes, upgrade: asyncio.Task[None] | None = None
-    ) -> _Front:
+    async def settle(self, fd: int, peer: str, data: bytes, handler: Handler | None = None) -> None:
         """Give `fd` a transport, and its client a protocol: see `_Front.follow`."""
-        front = self().follow(peer, data, upgrade)
+        front = self().follow(peer, data, handler)
         await self._loop.connect_accepted_socket(lambda: front, socket.socket(fileno=fd))
-        return front

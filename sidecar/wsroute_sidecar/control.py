@@ -104,10 +104,7 @@ def _listed(record: Record, now: float) -> dict[str, Any]:
 
 def _gone(item: Ended, now: float) -> dict[str, Any]:
     return {
-        "id": item.id,
-        "route": item.route,
-        "rule": item.rule,
-        "client": item.client,
+        **item.record.facts(),
         "reason": item.end.reason,
         "initiator": item.end.initiator,
         "closeCode": item.end.code,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol, cast
 
 from wsroute_sidecar.handshake import Answer, BadAnswer, head_end
@@ -17,26 +18,19 @@ class Client(Protocol):
     def bare(self) -> bool:
         """Whether it is a socket and nothing more: no TLS, nothing left to be written."""
 
-    def lend(self) -> tuple[int, bytes] | None:
-        """The descriptor of one without a transport, and what the client has sent early.
-
-        The engine closes it, and watches it, as nobody else sees that the client leaves.
-        """
-
-    def take_back(self, fd: int) -> None:
-        """Have it again, by a descriptor of its own, as it becomes no tunnel."""
-
-    def let_go(self) -> None:
-        """Forget one that was lent, as it is a tunnel."""
-
-    async def settle(self) -> None:
-        """Give it a transport, if it has none."""
-
     def take(self) -> tuple[asyncio.Transport, bytes]:
         """Its transport, and what the client has sent early: from now on the engine's."""
 
     def take_socket(self) -> tuple[int, bytes]:
-        """As `take`, for one that is bare and has a transport: a descriptor."""
+        """As `take`, for one that is bare: a descriptor, which is whose who asks."""
+
+
+class Bare(NamedTuple):
+    """The client's side as a descriptor, which is the engine's to watch and to close."""
+
+    fd: int
+    early: bytes
+    """What has come behind the request."""
 
 
 class Switching(NamedTuple):
@@ -64,6 +58,10 @@ class Refused(NamedTuple):
     """Paused, as in Called."""
     early: bytes
     """The answer's head, and what came with it."""
+
+
+TurnedDown = Callable[[int | None, Refused | Exception], None]
+"""No tunnel came of a client: its descriptor is whose is called, unless it has left; and why."""
 
 
 class Judge(Protocol):

@@ -7,9 +7,32 @@ import contextlib
 from collections.abc import Iterator
 from typing import Protocol
 
-from wsroute_sidecar.dial import Client, Judge, Refused
+from wsroute_sidecar.dial import Bare, Client, Judge, Refused, TurnedDown
 from wsroute_sidecar.relay import AsyncioEngine
 from wsroute_sidecar.relay_types import Dial, Limits, Owner
+
+
+class BareEngine(Protocol):
+    """Tunnels of clients that have no transport."""
+
+    @property
+    def calling(self) -> int:
+        """Connections to clients that it has, but for tunnels."""
+
+    def takes(self, host: str) -> bool:
+        """Whether `begin` is for backends on `host`."""
+
+    def begin(
+        self,
+        client: Bare,
+        dial: Dial,
+        judge: Judge,
+        limits: Limits,
+        owner: Owner,
+        *,
+        turned_down: TurnedDown,
+    ) -> None:
+        """As `Engine.open`, for a client that is a descriptor, and for whom nobody waits."""
 
 
 class Engine(Protocol):
@@ -21,6 +44,10 @@ class Engine(Protocol):
 
     def time(self) -> float:
         """The clock that its tunnels' times are of, in seconds."""
+
+    @property
+    def bare(self) -> BareEngine | None:
+        """The same for clients that are descriptors, where it can be that."""
 
     async def open(
         self, client: Client, dial: Dial, judge: Judge, limits: Limits, owner: Owner

@@ -69,7 +69,7 @@ class Modifier(msgspec.Struct, frozen=True):
     def of(cls, spec: HeaderModifier | None) -> Modifier:
         """Gateway API's set, add and remove: what is set is first dropped, and both are added."""
         if spec is None:
-            return _NO_CHANGE
+            return NO_CHANGE
         dropped = {h.name for h in spec.set} | set(spec.remove)
         added = (*spec.set, *spec.add)
         return cls(
@@ -78,7 +78,8 @@ class Modifier(msgspec.Struct, frozen=True):
         )
 
 
-_NO_CHANGE: Final = Modifier()
+NO_CHANGE: Final = Modifier()
+"""The one modifier that changes nothing: what is compiled from nothing is this very object."""
 
 
 def client(peer: str, scheme: str, head: Head, trusted_proxies: Sequence[Network]) -> Client:
@@ -158,7 +159,7 @@ def to_backend(
 
 
 def _modified(fields: Fields, modifier: Modifier) -> Fields:
-    if modifier is _NO_CHANGE:
+    if modifier is NO_CHANGE:
         return fields
     if modifier.dropped:
         fields = [field for field in fields if field[0].lower() not in modifier.dropped]

@@ -8,6 +8,7 @@ lives is added when it is asked for.
 from __future__ import annotations
 
 import bisect
+import copy
 import os
 import resource
 from collections import Counter, defaultdict
@@ -15,11 +16,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from wsroute_sidecar.policy import Policy
 from wsroute_sidecar.relay_types import End, Stats
 
 _Labels = tuple[tuple[str, str], ...]
 _Counters = defaultdict[str, Counter[_Labels]]
+
+_IN: Final = (("direction", "in"),)
+_OUT: Final = (("direction", "out"),)
 
 LIFETIMES: Final = (1.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 14400.0, 43200.0, 86400.0)
 LATENCIES: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
@@ -38,21 +44,49 @@ class _Histogram:
         self.total += value
 
 
+class _Traffic(msgspec.Struct):
+    """What tunnels of a rule have carried."""
+
+    opened: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    messages_in: int = 0
+    messages_out: int = 0
+
+    def add(self, stats: Stats) -> None:
+        self.bytes_in += stats.bytes_in
+        self.bytes_out += stats.bytes_out
+        self.messages_in += stats.messages_in
+        self.messages_out += stats.messages_out
+
+    def series(self) -> Iterator[tuple[str, _Labels, int]]:
+        yield "wsroute_tunnels_opened_total", (), self.opened
+        yield "wsroute_tunnel_bytes_total", _IN, self.bytes_in
+        yield "wsroute_tunnel_bytes_total", _OUT, self.bytes_out
+        yield "wsroute_tunnel_messages_total", _IN, self.messages_in
+        yield "wsroute_tunnel_messages_total", _OUT, self.messages_out
+
+
 class Sums:
     """Counters of what has ended, and of the tunnels that are added."""
 
-    def __init__(self, counters: _Counters) -> None:
-        self.counters: Final[_Counters] = defaultdict(Counter)
-        for name, series in counters.items():
-            self.counters[name].update(series)
+    def __init__(self, counters: _Counters, traffic: Mapping[tuple[str, str], _Traffic]) -> None:
         self.open: Final[Counter[_Labels]] = Counter()
+        self._counters: Final = {name: dict(series) for name, series in counters.items()}
+        self._traffic: Final = {rule: copy.copy(each) for rule, each in traffic.items()}
 
     def add(self, policy: Policy, stats: Stats) -> None:
         """Count a tunnel that is open."""
-        labels = _route(policy)
-        self.open[labels] += 1
-        for name, direction, amount in _traffic(stats):
-            self.counters[name][*labels, ("direction", direction)] += amount
+        self.open[_route(policy)] += 1
+        self._traffic.setdefault((policy.key, policy.rule), _Traffic()).add(stats)
+
+    def families(self) -> Iterator[tuple[str, Mapping[_Labels, int]]]:
+        """All counters by name, in order."""
+        families = defaultdict(dict, self._counters)
+        for (route, rule), traffic in self._traffic.items():
+            for name, labels, amount in traffic.series():
+                families[name][("route", route), ("rule", rule), *labels] = amount
+        yield from sorted(families.items())
 
 
 class Metrics:
@@ -60,11 +94,12 @@ class Metrics:
 
     def __init__(self) -> None:
         self._counters: _Counters = defaultdict(Counter)
+        self._traffic: defaultdict[tuple[str, str], _Traffic] = defaultdict(_Traffic)
         self._histograms: defaultdict[str, dict[_Labels, _Histogram]] = defaultdict(dict)
 
     def tunnel_opened(self, policy: Policy) -> None:
         """A handshake has been completed."""
-        self._count("wsroute_tunnels_opened_total", _route(policy))
+        self._traffic[policy.key, policy.rule].opened += 1
 
     def tunnel_ended(self, policy: Policy, end: End, stats: Stats, age: float) -> None:
         """A tunnel is gone after `age` seconds."""
@@ -79,8 +114,7 @@ class Metrics:
             ),
         )
         self._observe("wsroute_tunnel_duration_seconds", labels, LIFETIMES, age)
-        for name, direction, amount in _traffic(stats):
-            self._count(name, (*labels, ("direction", direction)), amount)
+        self._traffic[policy.key, policy.rule].add(stats)
 
     def ponged(self, policy: Policy, side: str, seconds: float) -> None:
         """A pong of `side` (client or backend) came after `seconds`."""
@@ -107,12 +141,12 @@ class Metrics:
 
         That may take a while: one that ends meanwhile is still among them, so nothing counts twice.
         """
-        return Sums(self._counters)
+        return Sums(self._counters, self._traffic)
 
     def render(self, sums: Sums, gauges: Mapping[str, float]) -> str:
         """Everything in Prometheus' text format."""
         lines = [*_family("wsroute_tunnels_open", "gauge", sums.open)]
-        for name, series in sorted(sums.counters.items()):
+        for name, series in sums.families():
             lines += _family(name, "counter", series)
         for name, histograms in sorted(self._histograms.items()):
             lines += _histogram_family(name, histograms)
@@ -121,8 +155,8 @@ class Metrics:
         lines += _process()
         return "\n".join(lines) + "\n"
 
-    def _count(self, name: str, labels: _Labels, amount: int = 1) -> None:
-        self._counters[name][labels] += amount
+    def _count(self, name: str, labels: _Labels) -> None:
+        self._counters[name][labels] += 1
 
     def _observe(self, name: str, labels: _Labels, bounds: tuple[float, ...], value: float) -> None:
         series = self._histograms[name]
@@ -155,13 +189,6 @@ HELP: Final = {
 
 def _route(policy: Policy) -> _Labels:
     return (("route", policy.key), ("rule", policy.rule))
-
-
-def _traffic(stats: Stats) -> Iterator[tuple[str, str, int]]:
-    yield "wsroute_tunnel_bytes_total", "in", stats.bytes_in
-    yield "wsroute_tunnel_bytes_total", "out", stats.bytes_out
-    yield "wsroute_tunnel_messages_total", "in", stats.messages_in
-    yield "wsroute_tunnel_messages_total", "out", stats.messages_out
 
 
 def _code(code: int | None) -> str:

@@ -1,9 +1,10 @@
 """The native relay engine: a thread of the crate in sidecar/relay has the sockets.
 
-The engine calls the backend. A plain 101 opens the tunnel at once, of which this module then hears;
-any other answer is judged here, and on a 101 the client's connection goes over to the engine, too.
-From then on there are only pongs and the end to hear of. A client whose connection is more than a
-socket (TLS, or an earlier response that it has not read) stays with the portable engine.
+The engine calls the backend. A plain 101 opens the tunnel at once, of which this module then hears,
+where the engine has the client's connection, too; any other answer is judged here, and on a 101 the
+client's connection goes over to the engine. From then on there are only pongs and the end to hear
+of. A client whose connection is more than a socket (TLS, or an earlier response that it has not
+read) stays with the portable engine.
 """
 
 from __future__ import annotations
@@ -15,13 +16,23 @@ import ipaddress
 import os
 import socket
 import time
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from wsroute_sidecar._relay import SLOT_MASK, Relay, Tunnel
-from wsroute_sidecar.dial import Caller, Client, Judge, Refused, Switching, dial_error
-from wsroute_sidecar.handshake import Answer, BadAnswer, head_end
+from wsroute_sidecar.dial import (
+    Bare,
+    Caller,
+    Client,
+    Judge,
+    Refused,
+    Switching,
+    TurnedDown,
+    dial_error,
+)
+from wsroute_sidecar.handshake import BadAnswer, head_end
 from wsroute_sidecar.relay import AsyncioEngine
-from wsroute_sidecar.relay_types import Dial, DialError, End, Initiator, Limits, Owner, Reason
+from wsroute_sidecar.relay_types import Dial, End, Initiator, Limits, Owner, Reason
 
 if TYPE_CHECKING:
     from wsroute_sidecar._relay import Event
@@ -29,31 +40,24 @@ if TYPE_CHECKING:
 _BATCH: Final = 64
 """Events that are handled before the event loop has its turn."""
 
+_REASONS: Final = {reason.value: reason for reason in Reason}
+_INITIATORS: Final = {initiator.value: initiator for initiator in Initiator}
 
-class _Call:
+_Why = Exception | tuple[bytes, int]
+"""Why there is no tunnel; an ordinary response is what has come of it, and its connection."""
+
+
+class _Call(NamedTuple):
     """A call that has not come to a tunnel yet."""
 
-    __slots__ = ("client", "lent", "owner", "waiter")
-
-    waiter: asyncio.Future[tuple[bytes, int] | None]
-    """For an answer that is to be judged, and its connection; None for one that was judged."""
-
-    def __init__(self, client: Client, owner: Owner) -> None:
-        self.client: Final = client
-        self.lent: Final = client.lend()
-        self.owner: Final = owner
-
-    def give_back(self) -> None:
-        """Let the client have another answer than a tunnel; the engine closes what it has."""
-        if self.lent is not None:
-            self.client.take_back(os.dup(self.lent[0]))
-
-    def take(self) -> tuple[int | None, bytes]:
-        """The client's descriptor, unless the engine has it, and what has come early."""
-        if self.lent is None:
-            return self.client.take_socket()
-        self.client.let_go()
-        return None, self.lent[1]
+    dial: Dial
+    judge: Judge
+    limits: Limits
+    owner: Owner
+    take: Callable[[], tuple[int | None, bytes]]
+    """The client's descriptor, unless the engine has it, and what has come early."""
+    over: Callable[[int, _Why | None], None]
+    """There is a tunnel of the token, or why there is none."""
 
 
 class NativeEngine:
@@ -66,8 +70,11 @@ class NativeEngine:
         self._relay: Final = Relay()
         self._portable: Final = AsyncioEngine(loop)
         self.time: Final = time.monotonic  # as exact as the thread's clock, which uvloop's is not
+        self.bare: Final = self
+        self.calling = 0
         self._calls: Final[dict[int, _Call]] = {}
         self._owners: Final[list[Owner | None]] = []
+        self._turning: Final[set[asyncio.Task[None]]] = set()
         loop.add_reader(self._relay.fileno(), self._take_events)
 
     def close(self) -> None:
@@ -75,76 +82,94 @@ class NativeEngine:
         self._loop.remove_reader(self._relay.fileno())
         self._relay.close()
 
+    def takes(self, host: str) -> bool:
+        """As `engines.BareEngine` has it."""
+        return _is_address(host)
+
     async def open(
         self, client: Client, dial: Dial, judge: Judge, limits: Limits, owner: Owner
     ) -> Refused | None:
         """As `AsyncioEngine.open`."""
         if not (client.bare and _is_address(dial.host)):
             return await self._portable.open(client, dial, judge, limits, owner)
-        call = _Call(client, owner)
-        token = self._call(call, dial, judge.accept, limits)
-        try:
-            answered = await self._answer(token, call, dial, judge)
-            if answered is None:
-                client.let_go()
-                return None
-            answer, received, fd = answered
-            if isinstance(answer, Switching):
-                client_fd, early = call.take()
-                both = (early, received)
-                tunnel = self._relay.adopt(token, client_fd, answer.head, both, limits)
-                self._opened(token, tunnel, answer.subprotocol)
-                return None
-            call.give_back()
-            await client.settle()
-            return await self._refused(fd, received)
-        except DialError:
-            call.give_back()
-            raise
-        finally:
-            if self._calls.pop(token, None):  # it has opened no tunnel
-                self._relay.cancel(token)
+        waiter: asyncio.Future[_Why | None] = self._loop.create_future()
 
-    def _call(self, call: _Call, dial: Dial, accept: bytes | None, limits: Limits) -> int:
-        fd, terms = None, None
-        if call.lent is not None:
-            fd, early = call.lent
-            terms = None if accept is None else (accept, early, limits)
+        def over(_: int, why: _Why | None) -> None:
+            if not waiter.done():
+                waiter.set_result(why)
+
+        call = _Call(dial, judge, limits, owner, client.take_socket, over)
         try:
-            token = self._relay.call(dial.host, dial.port, dial.head, dial.timeout, fd, terms)
+            token = self._call(call)
         except OSError as error:
-            if fd is not None:
-                call.client.take_back(fd)
             raise dial_error(dial, error) from error
+        try:
+            why = await waiter
+            if isinstance(why, Exception):
+                raise why
+            return None if why is None else await self._refused(*why)
+        finally:
+            self._give_up(token)
+
+    def begin(
+        self,
+        client: Bare,
+        dial: Dial,
+        judge: Judge,
+        limits: Limits,
+        owner: Owner,
+        *,
+        turned_down: TurnedDown,
+    ) -> None:
+        """As `engines.BareEngine` has it."""
+
+        def over(token: int, why: _Why | None) -> None:
+            self.calling -= 1
+            if why is not None:
+                turning = self._loop.create_task(self._turn_down(token, fd, why, turned_down))
+                self._turning.add(turning)
+                turning.add_done_callback(self._turning.discard)
+
+        fd, early = client
+        call = _Call(dial, judge, limits, owner, lambda: (None, early), over)
+        accept = judge.accept
+        terms = None if accept is None else (accept, early, limits)
+        try:
+            self._call(call, fd, terms)
+        except OSError as error:
+            turned_down(fd, dial_error(dial, error))
+        else:
+            self.calling += 1
+
+    def _call(
+        self, call: _Call, fd: int | None = None, terms: tuple[bytes, bytes, Limits] | None = None
+    ) -> int:
+        dial = call.dial
+        token = self._relay.call(dial.host, dial.port, dial.head, dial.timeout, fd, terms)
         self._calls[token] = call
         missing = (token & SLOT_MASK) + 1 - len(self._owners)
-        self._owners.extend([None] * missing)
+        if missing > 0:
+            self._owners.extend([None] * missing)
         return token
 
-    async def _answer(
-        self, token: int, call: _Call, dial: Dial, judge: Judge
-    ) -> tuple[Switching | Answer, bytes, int] | None:
-        """The final answer; what belongs to it or to the tunnel; and the connection.
+    def _give_up(self, token: int) -> None:
+        """Close the connections of a call, unless they are a tunnel's."""
+        if self._calls.pop(token, None):
+            self._relay.cancel(token)
 
-        None where the tunnel is open already.
-        """
+    async def _turn_down(self, token: int, fd: int, why: _Why, turned_down: TurnedDown) -> None:
+        left: int | None = None
         try:
-            while True:
-                call.waiter = self._loop.create_future()
-                if (answered := await call.waiter) is None:
-                    return None
-                received, fd = answered
-                head = received[: head_end(received)]
-                answer = judge(head)
-                if isinstance(answer, Switching):
-                    return answer, received[len(head) :], fd
-                if answer.status >= 200:
-                    return answer, received, fd
-                self._relay.resume(token, received[len(head) :])  # that was an interim response
-        except (OSError, BadAnswer) as error:
-            raise dial_error(dial, error) from error
+            if not isinstance(why, ConnectionResetError):
+                left = os.dup(fd)  # the engine closes its own
+            refused = why if isinstance(why, Exception) else await self._refused(*why)
+        except OSError as error:
+            refused = error
+        finally:
+            self._give_up(token)
+        turned_down(left, refused)
 
-    async def _refused(self, fd: int, received: bytes) -> Refused:
+    async def _refused(self, received: bytes, fd: int) -> Refused:
         """An ordinary response goes on as a connection of the event loop's."""
         with contextlib.ExitStack() as undo:
             duplicate = undo.enter_context(socket.socket(fileno=os.dup(fd)))
@@ -166,45 +191,64 @@ class NativeEngine:
         match event:
             case ("ponged", token, side, seconds):
                 if owner := self._owners[token & SLOT_MASK]:
-                    owner.ponged(Initiator(side), seconds)
+                    owner.ponged(_INITIATORS[side], seconds)
             case ("ended", token, reason, initiator, code, detail):
                 slot = token & SLOT_MASK
                 owner, self._owners[slot] = self._owners[slot], None
                 if owner:
-                    owner.ended(End(Reason(reason), Initiator(initiator), code, detail))
+                    owner.ended(End(_REASONS[reason], _INITIATORS[initiator], code, detail))
             case _:
                 self._tell_caller(event)
 
     def _tell_caller(self, event: Event) -> None:
         call = self._calls.get(event[1])
-        if call is None or call.waiter.done():
+        if call is None:
             return
         match event:
             case ("opened", token, tunnel, subprotocol):
-                call.waiter.set_result(None)
-                self._opened(token, tunnel, subprotocol)
-            case ("answered", _, received, fd):
-                call.waiter.set_result((received, fd))
-            case (failure, _, number):
-                call.waiter.set_exception(_failed(failure, number))
+                self._opened(token, call, tunnel, subprotocol)
+            case ("answered", token, received, fd):
+                try:
+                    self._answered(token, call, received, fd)
+                except BadAnswer as error:
+                    call.over(token, dial_error(call.dial, error))
+                except Exception as error:  # noqa: BLE001 - somebody waits, or is to be answered
+                    call.over(token, error)
+            case (failure, token, number):
+                call.over(token, _failed(call.dial, failure, number))
 
-    def _opened(self, token: int, tunnel: Tunnel, subprotocol: str) -> None:
+    def _answered(self, token: int, call: _Call, received: bytes, fd: int) -> None:
+        """Judge the answer: it opens the tunnel, or is the final one, or another one follows."""
+        head = received[: head_end(received)]
+        answer = call.judge(head)
+        if isinstance(answer, Switching):
+            client_fd, early = call.take()
+            both = (early, received[len(head) :])
+            tunnel = self._relay.adopt(token, client_fd, answer.head, both, call.limits)
+            self._opened(token, call, tunnel, answer.subprotocol)
+        elif answer.status >= 200:
+            call.over(token, (received, fd))
+        else:
+            self._relay.resume(token, received[len(head) :])
+
+    def _opened(self, token: int, call: _Call, tunnel: Tunnel, subprotocol: str) -> None:
         """From now on the tunnel is its owner's, whatever becomes of who has waited for it."""
-        owner = self._calls.pop(token).owner
-        self._owners[token & SLOT_MASK] = owner
-        owner.opened(tunnel, subprotocol)
+        del self._calls[token]
+        self._owners[token & SLOT_MASK] = call.owner
+        call.over(token, None)
+        call.owner.opened(tunnel, subprotocol)
 
 
-def _failed(failure: str, number: int) -> OSError | BadAnswer | asyncio.CancelledError:
+def _failed(dial: Dial, failure: str, number: int) -> Exception:
     match failure:
         case "left":
-            return asyncio.CancelledError()  # as when a transport loses its client
+            return ConnectionResetError("the client has left")
         case "late":
-            return TimeoutError()
+            return dial_error(dial, TimeoutError())
         case "closed":
-            return BadAnswer("it closed the connection without an answer")
+            return dial_error(dial, BadAnswer("it closed the connection without an answer"))
         case _:
-            return OSError(number, os.strerror(number))
+            return dial_error(dial, OSError(number, os.strerror(number)))
 
 
 @functools.cache

@@ -425,6 +425,7 @@ class AsyncioEngine:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self.time: Final[Callable[[], float]] = loop.time
+        self.bare: Final = None
         self._wheel: Wheel[AsyncioTunnel] = Wheel()
         self._timer: asyncio.Handle | None = None
         self._armed: float | None = None
@@ -438,7 +439,6 @@ class AsyncioEngine:
         Raises:
             DialError: The backend cannot be reached, is too slow, or answers nonsense.
         """
-        await client.settle()
         called = await call(self._loop, dial, judge)
         if isinstance(called, Refused):
             return called

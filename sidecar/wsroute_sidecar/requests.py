@@ -19,16 +19,23 @@ careful parsers could still understand differently:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Protocol
 
 import msgspec
 
 from wsroute_api.problems import BROKEN_PERCENT
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
-ByName = Mapping[bytes, Sequence[bytes]]
-"""All values of each field, in order, by its name in lower case."""
+Indexed = dict[bytes, list[bytes]]
+
+
+class ByName(Protocol):
+    """All values of each field, in order, by its name in lower case."""
+
+    def get(self, name: bytes, default: tuple[()], /) -> Sequence[bytes]:
+        """The values of the field `name`, or `default`."""
+
 
 MAX_FIELDS: Final = 100
 MAX_FIELDS_SIZE: Final = 64 * 1024
@@ -90,28 +97,63 @@ class Refusal(msgspec.Struct, frozen=True):
     """The same in one word of a closed list, for the metrics."""
 
 
-class Head(msgspec.Struct, frozen=True):
+class Head(Protocol):
     """A request head that means one thing only."""
+
+    @property
+    def method(self) -> str:
+        """As sent: methods are case-sensitive."""
+
+    @property
+    def target(self) -> str:
+        """Path and query as they are forwarded."""
+
+    @property
+    def path(self) -> str:
+        """The target up to its query."""
+
+    @property
+    def query(self) -> str:
+        """What follows the target's question mark."""
+
+    @property
+    def host(self) -> str:
+        """Host header as sent; empty where HTTP/1.0 sent none."""
+
+    @property
+    def hostname(self) -> str:
+        """Host without port, lower case, without trailing dot: what routes are compared with."""
+
+    @property
+    def headers(self) -> RawHeaders:
+        """Header fields as they came."""
+
+    @property
+    def fields(self) -> ByName:
+        """The same by name."""
+
+    @property
+    def options(self) -> Sequence[bytes]:
+        """What Connection says, in lower case."""
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """The head that `check` has found to be one."""
 
     method: str
     target: str
-    """Path and query as they are forwarded."""
     path: str
     query: str
     host: str
-    """Host header as sent; empty where HTTP/1.0 sent none."""
     hostname: str
-    """Host without port, lower case, without trailing dot: what routes are compared with."""
     headers: RawHeaders
-    fields: ByName
-    """The same by name."""
+    fields: Indexed
     options: Sequence[bytes]
-    """What Connection says, in lower case."""
 
 
 def check(
     method: str, target: str, version: tuple[int, int], headers: RawHeaders
-) -> Head | Refusal:
+) -> Checked | Refusal:
     """The head that can be trusted, or why there is none."""
     if refusal := _unspoken(method, version) or _fields_refusal(headers):
         return refusal
@@ -125,7 +167,7 @@ def check(
     if why := _target_problem(target):
         return Refusal(400, why)
     path, _, query = target.partition("?")
-    return Head(method, target, path, query, text, hostname(text), headers, fields, options)
+    return Checked(method, target, path, query, text, hostname(text), headers, fields, options)
 
 
 def _unspoken(method: str, version: tuple[int, int]) -> Refusal | None:
@@ -159,7 +201,7 @@ def _fields_refusal(headers: RawHeaders) -> Refusal | None:
 
 
 def _contradiction(
-    version: tuple[int, int], fields: ByName, options: Sequence[bytes]
+    version: tuple[int, int], fields: Indexed, options: Sequence[bytes]
 ) -> Refusal | None:
     """What is wrong with the fields that say where the message goes, and where it ends."""
     if b"" in fields:
@@ -177,7 +219,7 @@ def _contradiction(
     return Refusal(400, why) if why else None
 
 
-def _host_problem(version: tuple[int, int], fields: ByName) -> str | None:
+def _host_problem(version: tuple[int, int], fields: Indexed) -> str | None:
     (host,) = fields.get(b"host", (None,))
     if host is None:
         return "host is missing" if version >= (1, 1) else None
@@ -191,7 +233,7 @@ def _nomination_problem(options: Sequence[bytes]) -> str | None:
     return None
 
 
-def _framing_problem(version: tuple[int, int], fields: ByName) -> str | None:
+def _framing_problem(version: tuple[int, int], fields: Indexed) -> str | None:
     (coding,) = fields.get(b"transfer-encoding", (None,))
     (length,) = fields.get(b"content-length", (None,))
     if coding is not None:
@@ -241,9 +283,9 @@ def hostname(host: str) -> str:
     return host.lower().partition(":")[0].removesuffix(".")
 
 
-def indexed(headers: RawHeaders) -> ByName:
+def indexed(headers: RawHeaders) -> Indexed:
     """`headers` by name."""
-    fields: dict[bytes, list[bytes]] = {}
+    fields: Indexed = {}
     for name, value in headers:
         fields.setdefault(name.lower(), []).append(value)
     return fields
@@ -251,7 +293,7 @@ def indexed(headers: RawHeaders) -> ByName:
 
 def tokens(fields: ByName, name: bytes) -> list[bytes]:
     """All comma-separated elements of the field `name` (lower case), in order, lower-cased."""
-    values = fields.get(name)
-    if values is None:
+    values = fields.get(name, ())
+    if not values:
         return []
     return [part for piece in b",".join(values).lower().split(b",") if (part := piece.strip())]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import resource
 import signal
@@ -22,7 +23,7 @@ from wsroute_sidecar.adapter import Server
 from wsroute_sidecar.config import Settings
 from wsroute_sidecar.drain import Drainer
 from wsroute_sidecar.engines import Engine
-from wsroute_sidecar.forward import Forwarder
+from wsroute_sidecar.forward import Begin, Forwarder
 from wsroute_sidecar.headers import within
 from wsroute_sidecar.metrics import Metrics
 from wsroute_sidecar.proxied import ProxiedServer
@@ -78,8 +79,13 @@ async def _serve(settings: Settings, engine: Engine) -> None:
         metrics=metrics,
         tracer=_tracer() if settings.tracing else None,
     )
-    most = tunnels.capacity + _EXTRA
-    server = Server(forward, lambda connections: connections + tunnels.established > most)
+    bare = engine.bare
+
+    def full(connections: int) -> bool:
+        calling = 0 if bare is None else bare.calling
+        return connections + calling + tunnels.established > tunnels.capacity + _EXTRA
+
+    server = Server(forward, full)
     stop = _stop_signals(asyncio.get_running_loop())
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(forward.close)
@@ -91,7 +97,10 @@ async def _serve(settings: Settings, engine: Engine) -> None:
         await stack.enter_async_context(
             _control(control.application(live, tunnels, drainer), settings)
         )
-        await stack.enter_async_context(_listening(server, settings, bare=engine.name == "native"))
+        begin = None
+        if bare is not None and bare.takes(settings.backend_host):
+            begin = functools.partial(forward.begin, bare)
+        await stack.enter_async_context(_listening(server, settings, begin))
         log.info("started", listen=str(settings.listen), relay=engine.name, pid=os.getpid())
         signalled = await stop.wait()
         at_once = signalled == signal.SIGINT
@@ -207,7 +216,9 @@ async def _running(
 
 
 @contextlib.asynccontextmanager
-async def _listening(server: Server, settings: Settings, *, bare: bool) -> AsyncIterator[None]:
+async def _listening(
+    server: Server, settings: Settings, begin: Begin | None
+) -> AsyncIterator[None]:
     """The data port: plain, with TLS, or behind the PROXY protocol."""
     loop = asyncio.get_running_loop()
     factory: Callable[[], asyncio.BaseProtocol] = server
@@ -231,14 +242,14 @@ async def _listening(server: Server, settings: Settings, *, bare: bool) -> Async
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _SILENCE)
     closing: Acceptor | asyncio.Server = listener
-    if bare and factory is server:
+    if begin is not None and factory is server:
         from wsroute_sidecar.accepting import Acceptor  # noqa: PLC0415 - where the crate is built
 
         sockets = [sock.dup() for sock in listener.sockets]
         listener.close()
         for sock in sockets:
             sock.listen(_BACKLOG)
-        closing = Acceptor(server, sockets)
+        closing = Acceptor(server, sockets, begin)
     else:
         await listener.start_serving()
     try:

@@ -83,10 +83,7 @@ class Record(msgspec.Struct):
 class Ended(msgspec.Struct, frozen=True):
     """A tunnel that is gone. Times in seconds."""
 
-    id: str
-    route: str
-    rule: str
-    client: str
+    record: Record
     end: End
     age: float
     at: float
@@ -195,11 +192,10 @@ class Tunnels:
         assert record.tunnel is not None  # noqa: S101 - what has ended was open
         now, stats = self.time(), record.tunnel.stats()
         age = now - stats.opened
-        policy = record.policy
-        self.ended.append(Ended(record.id, policy.key, policy.rule, record.client, end, age, now))
+        self.ended.append(Ended(record, end, age, now))
         self.established -= 1
         self.release(record)
-        self.metrics.tunnel_ended(policy, end, stats, age)
+        self.metrics.tunnel_ended(record.policy, end, stats, age)
         log.info(
             "tunnel_ended",
             **record.facts(),

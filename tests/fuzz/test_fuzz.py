@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tests.fuzz import answer, handshake, tracker
+from tests.fuzz import answer, handshake, request, tracker
 
 SHORT = ["--seconds", "2", "--seed", "1"]
 
@@ -15,3 +15,7 @@ def test_the_handshake_stands_two_seconds_of_fuzzing() -> None:
 
 def test_the_native_verdict_stands_two_seconds_of_fuzzing() -> None:
     answer.main(SHORT)
+
+
+def test_the_native_view_of_a_request_stands_two_seconds_of_fuzzing() -> None:
+    request.main(SHORT)

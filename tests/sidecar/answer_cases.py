@@ -11,7 +11,7 @@ import msgspec
 from wsroute_sidecar.dial import Switching
 from wsroute_sidecar.forward import Judge
 from wsroute_sidecar.handshake import Answer, BadAnswer, Upgrade
-from wsroute_sidecar.headers import Modifier
+from wsroute_sidecar.headers import NO_CHANGE
 
 _SWITCHING: Final = (
     "HTTP/1.1 101 Switching Protocols",
@@ -53,7 +53,7 @@ _TABLE: Final = msgspec.json.decode(
 )
 CASES: Final = _TABLE.cases
 ACCEPT: Final = _TABLE.accept.encode()
-_JUDGE: Final = Judge(Upgrade(ACCEPT, ()), Modifier())
+_JUDGE: Final = Judge(Upgrade(ACCEPT, ()), NO_CHANGE)
 
 
 def judged(head: bytes) -> Switching | None:

@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 import pytest
 import pytest_asyncio
 
-from tests.sidecar.relay_rig import Settling
+from tests.sidecar.relay_rig import Waited
 from wsroute_sidecar import engines
-from wsroute_sidecar.engines import Engine
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 PLAIN: Mapping[str, LoopFactory] = {"asyncio": asyncio.new_event_loop}
@@ -22,16 +21,16 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, LoopFactory
     return loops
 
 
-@pytest_asyncio.fixture(params=["asyncio", "native", "native, settled"])
-async def engine(request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
+@pytest_asyncio.fixture(params=["asyncio", "native", "native, begun"])
+async def engine(request: pytest.FixtureRequest) -> AsyncIterator[Waited]:
     """Each relay engine; on a machine without Rust the native one is not there.
 
-    It is another one for a client that has a transport: it judges no answer then.
+    It does other things for a client that is a descriptor, as which it can judge an answer.
     """
-    name, _, settled = request.param.partition(", ")
+    name, _, begun = request.param.partition(", ")
     try:
         with engines.running(name) as running:
-            yield Settling(running) if settled else running
+            yield Waited(running, begun=bool(begun))
     except ValueError as error:
         if os.environ.get("CI"):
             raise

@@ -7,13 +7,13 @@ import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tests.support.wire import LIMIT, Wire
 from wsroute_sidecar import dial as dialling
 from wsroute_sidecar import relay_types
-from wsroute_sidecar.dial import Client, Refused, Switching
-from wsroute_sidecar.engines import Engine
+from wsroute_sidecar.dial import Bare, Client, Refused, Switching
+from wsroute_sidecar.engines import BareEngine, Engine
 from wsroute_sidecar.handshake import Answer, parse_head
 from wsroute_sidecar.relay_types import Dial, End, Initiator, Limits, Tunnel
 
@@ -40,50 +40,91 @@ judge: Final = Judge()
 
 
 class Accepted:
-    """The client's side as an engine is given it: a socket, until it is settled."""
+    """The client's side as an engine is given it: a socket, and when it is settled a transport."""
 
     bare = True
-    transport: asyncio.Transport
 
     def __init__(self, sock: socket.socket, early: bytes = b"") -> None:
-        self._sock: socket.socket | None = sock
-        self._early: Final = early
-
-    def lend(self) -> tuple[int, bytes] | None:
-        return None if self._sock is None else (self._sock.detach(), self._early)
-
-    def take_back(self, fd: int) -> None:
-        self._sock = socket.socket(fileno=fd)
-
-    def let_go(self) -> None:
-        """It is not listed anywhere."""
+        self.sock: socket.socket | None = sock
+        self.early: Final = early
+        self.transport: Any = None
 
     def leave(self) -> None:
         """Close what is its own."""
-        if self._sock is not None:
-            self._sock.close()
-        else:
+        if self.sock is not None:
+            self.sock.close()
+        elif self.transport is not None:
             self.transport.abort()
 
     async def settle(self) -> None:
-        sock, self._sock = self._sock, None
+        sock, self.sock = self.sock, None
         if sock is not None:
             loop = asyncio.get_running_loop()
             self.transport, _ = await loop.connect_accepted_socket(asyncio.Protocol, sock)
 
     def take(self) -> tuple[asyncio.Transport, bytes]:
-        return self.transport, self._early
+        return self.transport, self.early
 
     def take_socket(self) -> tuple[int, bytes]:
         fd = os.dup(self.transport.get_extra_info("socket").fileno())
         self.transport.abort()
-        return fd, self._early
+        return fd, self.early
 
 
-class Settling(NamedTuple):
-    """An engine whose clients all have a transport."""
+class Begun:
+    """A call for a client who is a descriptor, and what has come of it; `owner` is told, too."""
+
+    def __init__(
+        self,
+        engine: BareEngine,
+        client: Accepted,
+        dial: Dial,
+        judge: dialling.Judge,
+        limits: Limits,
+        *,
+        owner: relay_types.Owner,
+    ) -> None:
+        self._client: Final = client
+        self._owner: Final = owner
+        self._came: Final[asyncio.Future[Refused | Exception | None]] = asyncio.Future()
+        assert client.sock is not None
+        fd, client.sock = client.sock.detach(), None
+        self.left = True
+        """Whether the client has left, when no tunnel came of it."""
+        bare = Bare(fd, client.early)
+        engine.begin(bare, dial, judge, limits, self, turned_down=self._turned_down)
+
+    def _turned_down(self, fd: int | None, why: Refused | Exception) -> None:
+        self.left = fd is None
+        if fd is not None:
+            self._client.sock = socket.socket(fileno=fd)
+        self._came.set_result(why)
+
+    def opened(self, tunnel: Tunnel, subprotocol: str) -> None:
+        self._owner.opened(tunnel, subprotocol)
+        self._came.set_result(None)
+
+    def ended(self, end: End) -> None:
+        self._owner.ended(end)
+
+    def ponged(self, side: Initiator, seconds: float) -> None:
+        self._owner.ponged(side, seconds)
+
+    async def came(self) -> Refused | None:
+        """As an engine's `open`."""
+        async with asyncio.timeout(LIMIT):
+            came = await asyncio.shield(self._came)
+        if isinstance(came, Exception):
+            raise came
+        return came
+
+
+class Waited(NamedTuple):
+    """An engine as these tests use it: somebody waits for each call."""
 
     engine: Engine
+    begun: bool = False
+    """Whether clients are descriptors for the engine, where they can be."""
 
     @property
     def name(self) -> str:
@@ -100,7 +141,11 @@ class Settling(NamedTuple):
         limits: Limits,
         owner: relay_types.Owner,
     ) -> Refused | None:
-        await client.settle()
+        bare = self.engine.bare
+        if self.begun and bare and client.bare and isinstance(client, Accepted) and client.sock:
+            return await Begun(bare, client, dial, judge, limits, owner=owner).came()
+        if isinstance(client, Accepted):
+            await client.settle()
         return await self.engine.open(client, dial, judge, limits, owner)
 
 
@@ -186,7 +231,7 @@ def dial(listener: socket.socket, timeout: float | None = LIMIT) -> Dial:
 
 @asynccontextmanager
 async def tunnel(
-    engine: Engine,
+    engine: Waited,
     limits: Limits = NO_LIMITS,
     *,
     early: bytes = b"",

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import json
 import os
 import resource
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
@@ -16,10 +14,12 @@ import pytest
 
 pytest.importorskip("wsroute_sidecar._relay")
 
+from tests.support.waiting import eventually
 from wsroute_sidecar import accepting
+from wsroute_sidecar._relay import Request
 from wsroute_sidecar.accepting import Acceptor
-from wsroute_sidecar.adapter import Exchange, Finished, Server
-from wsroute_sidecar.upgrading import Scout
+from wsroute_sidecar.adapter import Exchange, Finished, Handler, Server
+from wsroute_sidecar.forward import Answering, Begin
 
 LIMIT: Final = 10.0
 UPGRADE: Final = (
@@ -27,16 +27,25 @@ UPGRADE: Final = (
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
 
-Handler = Callable[[Exchange], Awaitable[Finished]]
+NO: Final = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
+
+
+async def never(_: Exchange) -> Finished:
+    raise AssertionError
+
+
+async def says_no(exchange: Exchange) -> Finished:
+    await exchange.start(NO, chunked=False).write_eof()
+    return Finished(keep_alive=False)
 
 
 @asynccontextmanager
 async def accepting_from(
-    listener: socket.socket, handler: Handler, most: int = 100
+    listener: socket.socket, handler: Handler, begin: Begin, most: int = 100
 ) -> AsyncIterator[Server]:
     server = Server(handler, lambda connections: connections > most)
     listener.setblocking(False)
-    acceptor = Acceptor(server, [listener])
+    acceptor = Acceptor(server, [listener], begin)
     try:
         yield server
     finally:
@@ -61,27 +70,32 @@ async def rest(client: socket.socket) -> bytes:
     return received
 
 
+class Beginner:
+    """Takes plain requests to upgrade."""
+
+    def __init__(self) -> None:
+        self.begun: Final[asyncio.Queue[tuple[Request, str, int, Answering]]] = asyncio.Queue()
+
+    def __call__(self, request: Request, peer: str, fd: int, answer: Answering) -> bool:
+        self.begun.put_nowait((request, peer, fd, answer))
+        return True
+
+    async def next(self) -> tuple[Request, str, int, Answering]:
+        return await asyncio.wait_for(self.begun.get(), LIMIT)
+
+
 @pytest.fixture
 def listener() -> socket.socket:
     return socket.create_server(("127.0.0.1", 0))
 
 
-async def test_an_upgrade_is_a_socket_until_it_is_taken_with_what_came_early(
-    listener: socket.socket,
-) -> None:
-    taken: asyncio.Queue[Any] = asyncio.Queue()
-
-    async def handler(exchange: Exchange) -> Finished:
-        about = (exchange.bare, exchange.peer, exchange.scheme)
-        taken.put_nowait((about, *(exchange.lend() or ())))
-        exchange.let_go()
-        return Finished(keep_alive=False, status=101)
-
+async def test_a_plain_upgrade_is_a_descriptor_and_stays_one(listener: socket.socket) -> None:
+    begin = Beginner()
     async with sent(listener, UPGRADE + b"one") as client:
-        async with accepting_from(listener, handler) as server:
-            about, fd, early = await asyncio.wait_for(taken.get(), LIMIT)
-            assert about == (True, "127.0.0.1", "http")
-            assert early == b"one"
+        async with accepting_from(listener, never, begin) as server:
+            request, peer, fd, _ = await begin.next()
+            assert (request.received, request.early) == (UPGRADE + b"one", b"one")
+            assert peer == "127.0.0.1"
             assert server.connections == []
         with socket.socket(fileno=fd) as near:
             assert near.getpeername() == client.getsockname()
@@ -89,81 +103,62 @@ async def test_an_upgrade_is_a_socket_until_it_is_taken_with_what_came_early(
         assert await rest(client) == b"two"
 
 
-async def test_who_is_neither_taken_nor_answered_is_closed(listener: socket.socket) -> None:
-    async def handler(_: Exchange) -> Finished:
-        raise asyncio.CancelledError  # as when the engine finds that the client has left
+async def test_an_upgrade_that_is_not_begun_is_answered_as_any_request(
+    listener: socket.socket,
+) -> None:
+    begun = accepting_from(listener, says_no, lambda *_: False)
+    async with sent(listener, UPGRADE) as client, begun:
+        assert await rest(client) == NO
 
-    async with sent(listener, UPGRADE) as client, accepting_from(listener, handler) as server:
-        assert await rest(client) == b""
-        assert server.connections == []
+
+async def test_an_upgrade_that_came_to_nothing_is_answered_by_who_knows_why(
+    listener: socket.socket,
+) -> None:
+    seen: list[Any] = []
+
+    async def handler(exchange: Exchange) -> Finished:
+        seen.extend((exchange.headers, exchange.wants_upgrade, exchange.peer))
+        return await says_no(exchange)
+
+    begin = Beginner()
+    accepting_ = accepting_from(listener, never, begin, most=1)
+    async with accepting_ as server, sent(listener, UPGRADE + b"early") as client:
+        _, _, fd, answer = await begin.next()
+        async with sent(listener, b"G"):  # one more, and there are too many
+            await eventually(lambda: len(server.connections) == 1)
+            answer(fd, handler)
+            assert await rest(client) == NO
+    assert seen == [tuple(Request(UPGRADE).headers), True, "127.0.0.1"]
 
 
-async def test_one_too_many_is_cut_and_an_upgrade_under_way_counts(listener: socket.socket) -> None:
-    begun = asyncio.Event()
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        pytest.param(b"", UPGRADE, id="an upgrade that comes late"),
+        pytest.param(UPGRADE[:-2], UPGRADE[-2:], id="an unfinished one"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"", id="a plain request"),
+        pytest.param(UPGRADE.replace(b": x", b": [::1]"), b"", id="an unusual upgrade"),
+    ],
+)
+async def test_all_others_are_the_servers(
+    listener: socket.socket, first: bytes, then: bytes
+) -> None:
+    begin = Beginner()
+    async with accepting_from(listener, says_no, begin) as server, sent(listener, first) as client:
+        if then:
+            await eventually(lambda: len(server.connections) == 1)
+            await asyncio.get_running_loop().sock_sendall(client, then)
+        assert await rest(client) == NO
+    assert begin.begun.empty()
 
-    async def handler(_: Exchange) -> Finished:
-        begun.set()
-        await asyncio.sleep(LIMIT)
-        raise AssertionError
 
-    async with accepting_from(listener, handler, most=1), sent(listener, UPGRADE):
-        await asyncio.wait_for(begun.wait(), LIMIT)
-        async with sent(listener, b"") as second:
+async def test_one_too_many_is_cut(listener: socket.socket) -> None:
+    begin = Beginner()
+    async with accepting_from(listener, never, begin, most=1) as server, sent(listener, b"G"):
+        await eventually(lambda: len(server.connections) == 1)
+        async with sent(listener, UPGRADE) as second:
             assert await rest(second) == b""
-
-
-async def test_a_fault_after_the_connection_was_taken_harms_only_the_log(
-    listener: socket.socket, capsys: pytest.CaptureFixture[str]
-) -> None:
-    async def handler(exchange: Exchange) -> Finished:
-        exchange.let_go()
-        raise RuntimeError("a mistake")
-
-    async with sent(listener, UPGRADE) as client, accepting_from(listener, handler) as server:
-        assert await rest(client) == b""
-        assert server.connections == []
-    assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == [
-        "request_failed"
-    ]
-
-
-async def test_the_end_of_the_server_cancels_who_is_still_a_descriptor(
-    listener: socket.socket,
-) -> None:
-    begun, faults = asyncio.Event(), list[Any]()
-    asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
-
-    async def handler(_: Exchange) -> Finished:
-        begun.set()
-        await asyncio.sleep(LIMIT)
-        raise AssertionError
-
-    async with sent(listener, UPGRADE) as client:
-        async with accepting_from(listener, handler):
-            await asyncio.wait_for(begun.wait(), LIMIT)
-        assert await rest(client) == b""
-    gc.collect()
-    assert faults == []
-
-
-async def test_who_leaves_while_his_transport_is_made_is_counted_no_more(
-    listener: socket.socket,
-) -> None:
-    cancelled = asyncio.Event()
-
-    async def handler(exchange: Exchange) -> Finished:
-        task = asyncio.current_task()
-        assert task is not None
-        task.cancel()  # as aiohttp does when the connection is lost
-        try:
-            await exchange.settle()
-        finally:
-            cancelled.set()
-        raise AssertionError
-
-    async with sent(listener, UPGRADE), accepting_from(listener, handler) as server:
-        await asyncio.wait_for(cancelled.wait(), LIMIT)
-        assert [each for each in server.connections if isinstance(each, Exchange)] == []
+    assert begin.begun.empty()
 
 
 @contextmanager
@@ -181,77 +176,10 @@ def no_more_files() -> Iterator[None]:
 async def test_the_listener_is_looked_at_again_when_files_could_not_be_opened(
     listener: socket.socket, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def handler(exchange: Exchange) -> Finished:
-        raise ConnectionResetError
-
     monkeypatch.setattr(accepting, "_RESPITE", 0.01)
-    async with sent(listener, UPGRADE) as client, accepting_from(listener, handler):
+    accepting_ = accepting_from(listener, says_no, lambda *_: False)
+    async with sent(listener, UPGRADE) as client, accepting_:
         with no_more_files():
             await asyncio.sleep(0.05)
-        assert await rest(client) == b""
+        assert await rest(client) == NO
     assert "too many open files" in capsys.readouterr().err.lower()
-
-
-PLAIN: Final = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-CLOSING: Final = UPGRADE.replace(b"Connection: Upgrade", b"Connection: Upgrade, close")
-
-
-@pytest.mark.parametrize(
-    "before",
-    [
-        pytest.param(UPGRADE.replace(b": x", b": y\r\nX-A: b") + b"early", id="another upgrade"),
-        pytest.param(UPGRADE + UPGRADE, id="two of them"),
-        pytest.param(UPGRADE[:-2], id="an unfinished head"),
-        pytest.param(UPGRADE[:30], id="an unfinished field"),
-        pytest.param(b"", id="nothing"),
-        pytest.param(b"\r\n", id="an empty line"),
-        pytest.param(PLAIN, id="a plain request"),
-        pytest.param(PLAIN + UPGRADE, id="a plain request before it"),
-        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\nA b\r\n\r\n", id="a malformed head"),
-        pytest.param(b"A: " + b"b" * 9000, id="what is no HTTP"),
-        pytest.param(CLOSING, id="an upgrade and close"),
-        pytest.param(UPGRADE[:-2] + b"Content-Length: 9\r\n\r\nabc", id="a part of a body"),
-        pytest.param(UPGRADE[:-2] + b"Transfer-Encoding: chunked\r\n\r\n1\r\n", id="of a chunk"),
-    ],
-)
-async def test_nothing_of_an_earlier_request_is_in_the_next_one(before: bytes) -> None:
-    scout = Scout(Server(never))
-    for _ in range(3):
-        scout._read(before)
-        found = scout._read(UPGRADE + b"early")
-        assert found is not None
-        message, early = found
-        assert (message.method, message.path, message.version) == ("GET", "/", (1, 1))
-        assert b"".join(b"%s: %s\r\n" % field for field in message.raw_headers) in UPGRADE
-        assert len(message.raw_headers) == UPGRADE.count(b": ")
-        assert early == b"early"
-
-
-@pytest.mark.parametrize(
-    "sent_",
-    [
-        pytest.param(UPGRADE + UPGRADE, id="what follows is early"),
-        pytest.param(UPGRADE, id="an upgrade"),
-    ],
-)
-async def test_an_upgrade_is_found_whatever_follows_it(sent_: bytes) -> None:
-    found = Scout(Server(never))._read(sent_)
-    assert found is not None
-    assert found[1] == sent_[len(UPGRADE) :]
-
-
-@pytest.mark.parametrize(
-    "sent_",
-    [
-        pytest.param(CLOSING, id="and close"),
-        pytest.param(PLAIN + UPGRADE, id="behind a plain request"),
-        pytest.param(UPGRADE.replace(b"websocket", b"h2c"), id="to something else"),
-        pytest.param(UPGRADE[:-2] + b"Content-Length: 1\r\n\r\na", id="with a body"),
-    ],
-)
-async def test_an_unusual_upgrade_is_left_to_its_own_parser(sent_: bytes) -> None:
-    assert Scout(Server(never))._read(sent_) is None
-
-
-async def never(_: Exchange) -> Finished:
-    raise AssertionError

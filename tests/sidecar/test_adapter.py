@@ -55,7 +55,7 @@ async def without_a_transport(server: Server) -> tuple[int, Callable[[], None]]:
 
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
-    return listener.getsockname()[1], Acceptor(server, [listener]).close
+    return listener.getsockname()[1], Acceptor(server, [listener], lambda *_: False).close
 
 
 listen = by_the_loop
@@ -99,7 +99,6 @@ async def connected(handler: Handler) -> AsyncIterator[Peer]:
 
 
 async def answered(exchange: Exchange, body: bytes = b"ok", *, keep_alive: bool = True) -> Finished:
-    await exchange.settle()
     await exchange.start(OK, chunked=False).write_eof(body)
     return Finished(keep_alive=keep_alive)
 
@@ -244,7 +243,6 @@ class Taker:
         self._protocol = protocol
 
     async def __call__(self, exchange: Exchange) -> Finished:
-        await exchange.settle()
         await self.ready.wait()
         transport, early = exchange.take()
         if self._protocol is not None:
@@ -364,8 +362,6 @@ async def test_taking_a_connection_whose_client_has_left_is_an_error() -> None:
     failed: asyncio.Queue[str] = asyncio.Queue()
 
     async def handler(exchange: Exchange) -> Finished:
-        await exchange.settle()
-        assert exchange._front is not None
         exchange._front.transport = None
         try:
             exchange.take()

@@ -7,7 +7,7 @@ import pytest
 from tests.sidecar.answer_cases import ACCEPT, CASES, Case, judged
 from wsroute_sidecar.forward import Judge
 from wsroute_sidecar.handshake import Upgrade
-from wsroute_sidecar.headers import Modifier
+from wsroute_sidecar.headers import NO_CHANGE, Modifier
 
 cases = pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES])
 
@@ -27,5 +27,5 @@ def test_the_engine_opens_what_is_plain(case: Case) -> None:
 
 def test_a_101_that_is_changed_on_its_way_is_judged() -> None:
     changes = Modifier(added=((b"X", b"y"),))
-    accepts = [Judge(Upgrade(ACCEPT, ()), modifier).accept for modifier in (Modifier(), changes)]
+    accepts = [Judge(Upgrade(ACCEPT, ()), modifier).accept for modifier in (NO_CHANGE, changes)]
     assert accepts == [ACCEPT, None]

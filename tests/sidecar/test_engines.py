@@ -13,6 +13,7 @@ from websockets.frames import Opcode
 from tests.sidecar.relay_rig import (
     SWITCHING,
     Owner,
+    Waited,
     answer,
     client_pair,
     dial,
@@ -23,7 +24,6 @@ from tests.sidecar.relay_rig import (
 from tests.support.wire import frame
 from wsroute_sidecar import engines
 from wsroute_sidecar.dial import Refused
-from wsroute_sidecar.engines import Engine
 from wsroute_sidecar.relay import AsyncioTunnel
 from wsroute_sidecar.relay_types import DialError, Limits
 
@@ -31,7 +31,7 @@ ORDINARY = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\n"
 INTERIM = b"HTTP/1.1 103 Early Hints\r\n\r\n"
 
 
-async def called(engine: Engine, listener: socket.socket, limit: float = 5.0) -> Refused | None:
+async def called(engine: Waited, listener: socket.socket, limit: float = 5.0) -> Refused | None:
     client, accepted = client_pair()
     try:
         return await engine.open(accepted, dial(listener, limit), judge, Limits(), Owner())
@@ -49,7 +49,7 @@ async def called(engine: Engine, listener: socket.socket, limit: float = 5.0) ->
     ],
 )
 async def test_an_answer_that_is_none_is_an_error(
-    engine: Engine, reply: bytes, status: int, cause: str
+    engine: Waited, reply: bytes, status: int, cause: str
 ) -> None:
     async def reply_and_leave() -> None:
         (await answer(listener, reply)).leave()
@@ -62,7 +62,7 @@ async def test_an_answer_that_is_none_is_an_error(
     assert (error.value.status, error.value.cause) == (status, cause)
 
 
-async def test_a_backend_that_does_not_listen_is_unreachable(engine: Engine) -> None:
+async def test_a_backend_that_does_not_listen_is_unreachable(engine: Waited) -> None:
     with listening() as listener:
         listener.shutdown(socket.SHUT_RDWR)
         with pytest.raises(DialError) as error:
@@ -70,7 +70,7 @@ async def test_a_backend_that_does_not_listen_is_unreachable(engine: Engine) -> 
     assert (error.value.status, error.value.cause) == (502, "backend_unreachable")
 
 
-async def test_a_backend_that_does_not_answer_in_time_is_given_up(engine: Engine) -> None:
+async def test_a_backend_that_does_not_answer_in_time_is_given_up(engine: Waited) -> None:
     with listening() as listener:
         answering = asyncio.create_task(answer(listener, b"HTTP/1.1 101"))
         with pytest.raises(DialError) as error:
@@ -81,7 +81,8 @@ async def test_a_backend_that_does_not_answer_in_time_is_given_up(engine: Engine
     assert (error.value.status, error.value.cause) == (504, "backend_timeout")
 
 
-async def test_who_stops_waiting_leaves_no_connection_to_the_backend(engine: Engine) -> None:
+@pytest.mark.parametrize("engine", ["asyncio", "native"], indirect=True)
+async def test_who_stops_waiting_leaves_no_connection_to_the_backend(engine: Waited) -> None:
     with listening() as listener:
         calling = asyncio.create_task(called(engine, listener))
         backend = await answer(listener, b"")
@@ -91,7 +92,7 @@ async def test_who_stops_waiting_leaves_no_connection_to_the_backend(engine: Eng
     assert calling.cancelled()
 
 
-async def test_an_ordinary_response_comes_back_with_its_connection(engine: Engine) -> None:
+async def test_an_ordinary_response_comes_back_with_its_connection(engine: Waited) -> None:
     with listening() as listener:
         answering = asyncio.create_task(answer(listener, INTERIM + ORDINARY + b"n"))
         refused = await called(engine, listener)
@@ -103,7 +104,7 @@ async def test_an_ordinary_response_comes_back_with_its_connection(engine: Engin
         backend.leave()
 
 
-async def test_an_interim_response_is_passed_by(engine: Engine) -> None:
+async def test_an_interim_response_is_passed_by(engine: Waited) -> None:
     with listening() as listener:
         answering = asyncio.create_task(answer(listener, INTERIM + SWITCHING))
         assert await called(engine, listener) is None
@@ -111,7 +112,7 @@ async def test_an_interim_response_is_passed_by(engine: Engine) -> None:
 
 
 async def test_a_client_that_is_more_than_a_socket_stays_with_the_event_loop(
-    engine: Engine,
+    engine: Waited,
 ) -> None:
     client, accepted = client_pair()
     accepted.bare = False
@@ -143,7 +144,7 @@ def pipes() -> int:
 
 
 @pytest.mark.parametrize("engine", ["native"], indirect=True)
-async def test_large_messages_take_no_pipe_beyond_the_engines_one(engine: Engine) -> None:
+async def test_large_messages_take_no_pipe_beyond_the_engines_one(engine: Waited) -> None:
     sent = 2 * frame(Opcode.BINARY, bytes(4 << 20), mask=True)
     before = pipes()
     for _ in range(3):

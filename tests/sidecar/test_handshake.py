@@ -18,7 +18,7 @@ from wsroute_sidecar.handshake import (
     upgrade_request,
     verdict,
 )
-from wsroute_sidecar.requests import Head, Refusal, check
+from wsroute_sidecar.requests import Checked, Refusal, check
 
 Fields = Sequence[tuple[bytes, bytes]]
 
@@ -37,7 +37,7 @@ def asked(
     fields: Fields, *, method: str = "GET", version: tuple[int, int] = (1, 1), body: bool = False
 ) -> Upgrade | Refusal | None:
     head = check(method, "/", version, fields)
-    assert isinstance(head, Head)
+    assert isinstance(head, Checked)
     return upgrade_request(head, version, has_body=body)
 
 

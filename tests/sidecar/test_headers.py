@@ -16,7 +16,7 @@ from wsroute_sidecar.headers import (
     to_backend,
     to_client,
 )
-from wsroute_sidecar.requests import Head, check
+from wsroute_sidecar.requests import Checked, Head, check
 
 Field = tuple[bytes, bytes]
 
@@ -26,7 +26,7 @@ PROXIES = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8"))
 
 def head(*fields: Field) -> Head:
     found = check("GET", "/", (1, 1), [(b"Host", b"a.example:80"), *fields])
-    assert isinstance(found, Head)
+    assert isinstance(found, Checked)
     return found
 
 

@@ -15,9 +15,10 @@ pytest.importorskip("wsroute_sidecar._relay")
 from tests.sidecar.relay_rig import (
     REQUEST,
     SWITCHING,
-    Accepted,
+    Begun,
     Judge,
     Owner,
+    Waited,
     answer,
     client_pair,
     dial,
@@ -27,10 +28,9 @@ from tests.sidecar.relay_rig import (
 )
 from tests.support.wire import Wire, text
 from wsroute_sidecar.dial import Switching
-from wsroute_sidecar.engines import Engine
 from wsroute_sidecar.handshake import Answer
 from wsroute_sidecar.native import NativeEngine
-from wsroute_sidecar.relay_types import Dial, DialError, Initiator, Limits, Reason, Tunnel
+from wsroute_sidecar.relay_types import DialError, Initiator, Limits, Reason, Tunnel
 
 HELLO = text("hello", mask=False)
 EARLY = text("early", mask=True)
@@ -40,12 +40,6 @@ EARLY = text("early", mask=True)
 async def native() -> AsyncIterator[NativeEngine]:
     with closing(NativeEngine(asyncio.get_running_loop())) as engine:
         yield engine
-
-
-def opening(
-    engine: Engine, accepted: Accepted, listener: socket.socket, owner: Owner
-) -> asyncio.Task[object]:
-    return asyncio.create_task(engine.open(accepted, dial(listener), judge, Limits(), owner))
 
 
 def answer_at_once(listener: socket.socket, reply: bytes) -> Wire:
@@ -65,16 +59,15 @@ def read_at_once(client: Wire, size: int) -> bytes:
         client.sock.setblocking(False)
 
 
-async def open_unheard(native: NativeEngine) -> tuple[Wire, Wire, Owner, asyncio.Task[object]]:
-    """A tunnel whose client has its 101 before who waits for it, and its owner, know of it."""
+def open_unheard(native: NativeEngine) -> tuple[Wire, Wire, Owner, Begun]:
+    """A tunnel whose client has its 101 before its owner knows of it."""
     client, accepted = client_pair()
     owner = Owner()
     with listening() as listener:
-        task = opening(native, accepted, listener, owner)
-        await asyncio.sleep(0)
+        begun = Begun(native, accepted, dial(listener), judge, Limits(), owner=owner)
         backend = answer_at_once(listener, SWITCHING)
     assert read_at_once(client, len(SWITCHING)) == SWITCHING
-    return client, backend, owner, task
+    return client, backend, owner, begun
 
 
 @pytest.mark.parametrize("judged", [False, True])
@@ -86,7 +79,8 @@ async def test_who_has_no_transport_gets_a_tunnel_whoever_judges_the_answer(
     with listening() as listener:
         answering = asyncio.create_task(answer(listener, SWITCHING + HELLO))
         who = Judge(None) if judged else judge
-        assert await native.open(accepted, dial(listener), who, Limits(), owner) is None
+        begun = Begun(native, accepted, dial(listener), who, Limits(), owner=owner)
+        assert await begun.came() is None
         backend = await answering
     assert owner.subprotocol == ("judged" if judged else "")
     assert await client.read(len(SWITCHING + HELLO)) == SWITCHING + HELLO
@@ -100,10 +94,12 @@ async def test_who_has_no_transport_gets_a_tunnel_whoever_judges_the_answer(
 async def test_a_tunnel_is_open_before_the_interpreter_knows_and_may_have_ended(
     native: NativeEngine,
 ) -> None:
-    client, backend, owner, task = await open_unheard(native)
+    client, backend, owner, begun = open_unheard(native)
     client.leave()
     backend.leave()
-    assert await task is None
+    assert native.calling == 1
+    assert await begun.came() is None
+    assert native.calling == 0
     assert (await owner.end()).initiator in (Initiator.CLIENT, Initiator.BACKEND)
 
 
@@ -119,31 +115,13 @@ async def test_what_is_done_to_a_tunnel_as_soon_as_it_is_told_reaches_it(
     owner = Doomed()
     with listening() as listener:
         answering = asyncio.create_task(answer(listener, SWITCHING))
-        await native.open(accepted, dial(listener), judge, Limits(), owner)
+        await Begun(native, accepted, dial(listener), judge, Limits(), owner=owner).came()
         backend = await answering
     assert await client.read(len(SWITCHING)) == SWITCHING
     assert (await client.frame()).close == (1001, "bye")
     client.leave()
     backend.leave()
     assert (await owner.end()).reason == Reason.DRAIN
-
-
-async def test_who_stops_waiting_when_the_tunnel_is_open_already_ends_it(
-    native: NativeEngine,
-) -> None:
-    client, backend, owner, task = await open_unheard(native)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert (await client.frame()).close == (1001, "")
-    client.leave()
-    backend.leave()
-    assert owner.subprotocol is None
-    async with tunnel(native) as one, tunnel(native) as another:  # each has a name of its own
-        for rig in (one, another):
-            await rig.client.send(EARLY)
-            assert await rig.backend.read(len(EARLY)) == EARLY
-    assert not owner.told
 
 
 async def test_what_a_client_sends_while_the_answer_is_judged_reaches_the_backend_with_its_end(
@@ -159,10 +137,10 @@ async def test_what_a_client_sends_while_the_answer_is_judged_reaches_the_backen
 
     client, accepted = client_pair()
     owner = Owner()
-    async with tunnel(native) as other:
+    async with tunnel(Waited(native)) as other:
         with listening() as listener:
             answering = asyncio.create_task(answer(listener, SWITCHING))
-            await native.open(accepted, dial(listener), Busy(None), Limits(), owner)
+            await Begun(native, accepted, dial(listener), Busy(None), Limits(), owner=owner).came()
             backend = await answering
         assert await backend.rest() == EARLY
         backend.leave()
@@ -174,14 +152,16 @@ async def test_a_client_that_leaves_before_the_answer_ends_the_call(native: Nati
     client, accepted = client_pair()
     owner = Owner()
     with listening() as listener:
-        task = opening(native, accepted, listener, owner)
+        begun = Begun(native, accepted, dial(listener), judge, Limits(), owner=owner)
         backend = await answer(listener, b"")
         client.leave()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        with pytest.raises(ConnectionResetError):
+            await begun.came()
         assert await backend.rest() == b""
     backend.leave()
+    assert begun.left
     assert owner.subprotocol is None
+    assert native.calling == 0
 
 
 @pytest.mark.parametrize(
@@ -197,7 +177,8 @@ async def test_a_client_that_gets_no_tunnel_can_be_answered(
         else:
             answering = asyncio.create_task(answer(listener, reply))
         with suppress(DialError):
-            refused = await native.open(accepted, dial(listener), judge, Limits(), Owner())
+            begun = Begun(native, accepted, dial(listener), judge, Limits(), owner=Owner())
+            refused = await begun.came()
             assert refused is not None
             refused.transport.abort()
         if reply is not None:
@@ -211,15 +192,11 @@ async def test_a_client_that_gets_no_tunnel_can_be_answered(
     client.leave()
 
 
-async def test_a_client_can_be_answered_where_the_backends_address_has_a_zone(
-    native: NativeEngine,
+@pytest.mark.parametrize(
+    ("host", "takes"),
+    [("127.0.0.1", True), ("::1", True), ("localhost", False), ("fe80::1%lo", False)],
+)
+async def test_a_descriptor_is_taken_where_the_backends_host_needs_no_resolver(
+    native: NativeEngine, host: str, takes: bool
 ) -> None:
-    client, accepted = client_pair()
-    zoned = Dial("fe80::1%lo", 1, REQUEST, 0.1)
-    with pytest.raises(DialError):
-        await native.open(accepted, zoned, judge, Limits(), Owner())
-    await accepted.settle()
-    accepted.transport.write(b"no")
-    accepted.transport.close()
-    assert await client.rest() == b"no"
-    client.leave()
+    assert native.takes(host) == takes

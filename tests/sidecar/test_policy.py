@@ -19,7 +19,7 @@ from wsroute_sidecar.policy import (
     origin_allowed,
 )
 from wsroute_sidecar.relay_types import Limits
-from wsroute_sidecar.requests import Head, check
+from wsroute_sidecar.requests import Checked, Head, check
 
 
 def policy(port: int | str = 8080, **rule: Any) -> Policy:
@@ -28,7 +28,7 @@ def policy(port: int | str = 8080, **rule: Any) -> Policy:
 
 def head(target: str = "/", host: str = "a.example") -> Head:
     found = check("GET", target, (1, 1), [(b"Host", host.encode())])
-    assert isinstance(found, Head)
+    assert isinstance(found, Checked)
     return found
 
 

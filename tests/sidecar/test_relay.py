@@ -16,6 +16,7 @@ from websockets.frames import Opcode
 from tests.sidecar.relay_rig import (
     SWITCHING,
     Owner,
+    Waited,
     answer,
     client_pair,
     dial,
@@ -25,7 +26,6 @@ from tests.sidecar.relay_rig import (
 )
 from tests.support.waiting import eventually
 from tests.support.wire import Wire, close, frame, more, text
-from wsroute_sidecar.engines import Engine
 from wsroute_sidecar.relay import AsyncioEngine, AsyncioTunnel
 from wsroute_sidecar.relay_types import End, Initiator, Limits, Reason, Tunnel
 
@@ -321,7 +321,7 @@ async def take(wire: Wire, step: Sends | Sees | SeesClose | Does) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-async def test_how_a_tunnel_ends(engine: Engine, case: Case) -> None:
+async def test_how_a_tunnel_ends(engine: Waited, case: Case) -> None:
     async with tunnel(engine) as rig:
         for who, step in case.steps:
             await take(getattr(rig, who), step)
@@ -330,7 +330,7 @@ async def test_how_a_tunnel_ends(engine: Engine, case: Case) -> None:
 
 
 @pytest.mark.parametrize("who", ["client", "backend"])
-async def test_bytes_pass_unchanged_however_they_are_cut(engine: Engine, who: Who) -> None:
+async def test_bytes_pass_unchanged_however_they_are_cut(engine: Waited, who: Who) -> None:
     mask = who == "client"
     sent = b"".join(
         frame(Opcode.BINARY, secrets.token_bytes(size), mask=mask)
@@ -345,19 +345,19 @@ async def test_bytes_pass_unchanged_however_they_are_cut(engine: Engine, who: Wh
         assert await received == sent
 
 
-async def test_what_comes_with_the_handshake_goes_on_in_both_directions(engine: Engine) -> None:
+async def test_what_comes_with_the_handshake_goes_on_in_both_directions(engine: Waited) -> None:
     async with tunnel(engine, early=HELLO_MASKED, with_answer=HELLO) as rig:
         assert await rig.backend.read(len(HELLO_MASKED)) == HELLO_MASKED
         assert await rig.client.read(len(HELLO)) == HELLO
 
 
-async def test_a_client_that_was_paused_during_the_handshake_is_read_again(engine: Engine) -> None:
+async def test_a_client_that_was_paused_during_the_handshake_is_read_again(engine: Waited) -> None:
     async with tunnel(engine, paused=True) as rig:
         await rig.client.send(HELLO_MASKED)
         assert await rig.backend.read(len(HELLO_MASKED)) == HELLO_MASKED
 
 
-async def test_a_close_that_comes_with_the_101_ends_the_tunnel(engine: Engine) -> None:
+async def test_a_close_that_comes_with_the_101_ends_the_tunnel(engine: Waited) -> None:
     async with tunnel(engine, early=CLOSE_MASKED, with_answer=CLOSE) as rig:
         assert await rig.client.rest() == CLOSE
         assert await rig.backend.rest() == CLOSE_MASKED
@@ -365,22 +365,10 @@ async def test_a_close_that_comes_with_the_101_ends_the_tunnel(engine: Engine) -
 
 
 async def test_a_client_that_has_left_meanwhile_costs_no_connection_to_the_backend(
-    engine: Engine,
+    engine: Waited,
 ) -> None:
     class Gone:
         bare = True
-
-        def lend(self) -> None:
-            """It has a transport."""
-
-        def take_back(self, fd: int) -> None:
-            raise AssertionError
-
-        def let_go(self) -> None:
-            raise AssertionError
-
-        async def settle(self) -> None:
-            """It has gone."""
 
         def take(self) -> tuple[asyncio.Transport, bytes]:
             raise ConnectionResetError
@@ -398,7 +386,7 @@ async def test_a_client_that_has_left_meanwhile_costs_no_connection_to_the_backe
 
 
 async def test_both_sides_get_the_sidecars_close_masked_as_their_peers_would(
-    engine: Engine,
+    engine: Waited,
 ) -> None:
     async with tunnel(engine) as rig:
         rig.tunnel.end(Reason.IDLE, 1001, "bye")
@@ -412,7 +400,7 @@ async def test_both_sides_get_the_sidecars_close_masked_as_their_peers_would(
         assert await rig.owner.end() == End(Reason.IDLE, Initiator.SIDECAR, 1001, "bye")
 
 
-async def test_after_the_sidecars_close_nothing_more_goes_out(engine: Engine) -> None:
+async def test_after_the_sidecars_close_nothing_more_goes_out(engine: Waited) -> None:
     async with tunnel(engine) as rig:
         rig.tunnel.end(Reason.KILLED, 1001, "bye")
         await rig.client.send(HELLO_MASKED + CLOSE_MASKED)
@@ -424,7 +412,7 @@ async def test_after_the_sidecars_close_nothing_more_goes_out(engine: Engine) ->
 
 
 async def test_the_sidecars_close_waits_for_the_end_of_a_frame_but_not_of_a_message(
-    engine: Engine,
+    engine: Waited,
 ) -> None:
     first, rest = text("hel", mask=True, fin=False), more("lo", mask=True)
     async with tunnel(engine) as rig:
@@ -439,7 +427,7 @@ async def test_the_sidecars_close_waits_for_the_end_of_a_frame_but_not_of_a_mess
         assert await rig.client.rest() == b""
 
 
-async def test_the_first_end_is_the_one_that_counts(engine: Engine) -> None:
+async def test_the_first_end_is_the_one_that_counts(engine: Waited) -> None:
     async with tunnel(engine) as rig:
         rig.tunnel.end(Reason.IDLE, 1001, "first")
         rig.tunnel.end(Reason.DRAIN, 1012, "second")
@@ -450,7 +438,7 @@ async def test_the_first_end_is_the_one_that_counts(engine: Engine) -> None:
         assert (await rig.owner.end()).reason is Reason.IDLE
 
 
-async def test_a_message_beyond_the_limit_does_not_reach_the_backend(engine: Engine) -> None:
+async def test_a_message_beyond_the_limit_does_not_reach_the_backend(engine: Waited) -> None:
     async with tunnel(engine, Limits(max_message=5)) as rig:
         await rig.client.send(HELLO_MASKED + text("hello!", mask=True))
         assert await rig.backend.read(len(HELLO_MASKED)) == HELLO_MASKED
@@ -466,7 +454,7 @@ async def test_a_message_beyond_the_limit_does_not_reach_the_backend(engine: Eng
     "said", [NO_FRAMES, CLOSE_MASKED + HELLO_MASKED], ids=["garbage", "more behind a Close"]
 )
 async def test_where_messages_have_a_limit_nothing_goes_out_that_is_not_parsed(
-    engine: Engine, said: bytes
+    engine: Waited, said: bytes
 ) -> None:
     async with tunnel(engine, Limits(max_message=5)) as rig:
         await rig.client.send(HELLO_MASKED + said)
@@ -486,7 +474,7 @@ async def test_where_messages_have_a_limit_nothing_goes_out_that_is_not_parsed(
 
 
 async def test_a_side_that_has_answered_the_sidecars_close_need_not_wait_for_the_other(
-    engine: Engine,
+    engine: Waited,
 ) -> None:
     async with tunnel(engine) as rig:
         rig.tunnel.end(Reason.DRAIN, 1001, "bye")
@@ -501,7 +489,7 @@ async def test_a_side_that_has_answered_the_sidecars_close_need_not_wait_for_the
 
 @pytest.mark.parametrize("said", [CLOSE, HELLO + CLOSE], ids=["a Close", "a message and a Close"])
 async def test_what_a_backend_said_before_it_broke_reaches_the_client(
-    engine: Engine, said: bytes
+    engine: Waited, said: bytes
 ) -> None:
     """With input that it has not read a connection ends in a reset, which fails our writing."""
     async with tunnel(engine) as rig:
@@ -531,7 +519,7 @@ def passed_by(tunnel: Tunnel, sender: Who) -> int:
 
 @pytest.mark.parametrize("sender", ["client", "backend"])
 async def test_a_reader_that_stalls_stops_the_sender_and_loses_nothing(
-    engine: Engine, sender: Who
+    engine: Waited, sender: Who
 ) -> None:
     sent = frame(Opcode.BINARY, secrets.token_bytes(16 << 20), mask=sender == "client")
     async with tunnel(engine, buffer=64 * 1024) as rig:
@@ -552,7 +540,7 @@ async def test_a_reader_that_stalls_stops_the_sender_and_loses_nothing(
         await sending
 
 
-async def test_a_stalled_client_stops_what_comes_with_the_answer_too(engine: Engine) -> None:
+async def test_a_stalled_client_stops_what_comes_with_the_answer_too(engine: Waited) -> None:
     sent = frame(Opcode.BINARY, bytes(16 << 20), mask=False)
     client, accepted = client_pair(buffer=4096)
     owner = Owner()
@@ -569,7 +557,7 @@ async def test_a_stalled_client_stops_what_comes_with_the_answer_too(engine: Eng
 
 
 async def test_what_a_stalled_reader_has_not_taken_still_reaches_it_before_the_end(
-    engine: Engine,
+    engine: Waited,
 ) -> None:
     sent = frame(Opcode.BINARY, bytes(1 << 20), mask=False)
     async with tunnel(engine, buffer=16 * 1024) as rig:
@@ -609,7 +597,7 @@ LARGE_MESSAGES: Final = 25
 
 @pytest.mark.parametrize("buffer", [None, 16 * 1024], ids=["wide", "narrow"])
 async def test_large_messages_pass_unchanged_both_ways_at_once(
-    engine: Engine, buffer: int | None
+    engine: Waited, buffer: int | None
 ) -> None:
     up, down = large(mask=True), large(mask=False)
     async with tunnel(engine, buffer=buffer) as rig:
@@ -626,7 +614,7 @@ async def test_large_messages_pass_unchanged_both_ways_at_once(
 
 
 async def test_the_sidecars_close_waits_for_the_end_of_a_large_frame_that_is_taken_slowly(
-    engine: Engine,
+    engine: Waited,
 ) -> None:
     sent = frame(Opcode.BINARY, secrets.token_bytes(4 << 20), mask=False)
     async with tunnel(engine, buffer=16 * 1024) as rig:
@@ -639,7 +627,7 @@ async def test_the_sidecars_close_waits_for_the_end_of_a_large_frame_that_is_tak
         await sending
 
 
-async def test_a_client_that_vanishes_within_a_large_frame_ends_the_tunnel(engine: Engine) -> None:
+async def test_a_client_that_vanishes_within_a_large_frame_ends_the_tunnel(engine: Waited) -> None:
     sent = frame(Opcode.BINARY, bytes(16 << 20), mask=False)
     async with tunnel(engine, buffer=64 * 1024) as rig:
         sending = asyncio.create_task(rig.backend.send(sent))
@@ -653,7 +641,7 @@ async def test_a_client_that_vanishes_within_a_large_frame_ends_the_tunnel(engin
 
 
 async def test_of_large_fragments_none_goes_out_that_makes_the_message_too_big(
-    engine: Engine,
+    engine: Waited,
 ) -> None:
     first = frame(Opcode.BINARY, secrets.token_bytes(LARGE), mask=True, fin=False)
     second = frame(Opcode.CONT, bytes(LARGE), mask=True)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.feature.strictness.refusals import BAD_HOSTS, BAD_TARGETS
-from wsroute_sidecar.requests import Head, Refusal, check, hostname, indexed, tokens
+from wsroute_sidecar.requests import Checked, Refusal, check, hostname, indexed, tokens
 
 Fields = Sequence[tuple[bytes, bytes]]
 
@@ -24,11 +24,11 @@ def checked(
     method: str = "GET",
     target: str = "/",
     version: tuple[int, int] = HTTP_1_1,
-) -> Head | Refusal:
+) -> Checked | Refusal:
     return check(method, target, version, fields)
 
 
-def status(found: Head | Refusal) -> int:
+def status(found: Checked | Refusal) -> int:
     return found.status if isinstance(found, Refusal) else 200
 
 
@@ -52,7 +52,7 @@ def status(found: Head | Refusal) -> int:
 )
 def test_a_target_is_split_and_forwarded_as_it_came(target: str, path: str, query: str) -> None:
     found = checked(HOST, target=target)
-    assert isinstance(found, Head)
+    assert isinstance(found, Checked)
     assert (found.path, found.query) == (path, query)
     assert found.target.startswith(path)
 
@@ -90,7 +90,7 @@ def test_a_target_that_two_readers_could_take_differently_is_refused(target: str
 )
 def test_a_host_is_known_without_port_case_and_last_dot(value: bytes, known_as: str) -> None:
     found = checked((b"Host", value))
-    assert isinstance(found, Head)
+    assert isinstance(found, Checked)
     assert (found.host, found.hostname) == (value.decode(), known_as)
     assert hostname(found.host) == known_as
 
@@ -273,4 +273,4 @@ bytes_of_a_field = st.tuples(st.binary(max_size=12), st.binary(max_size=24))
 @given(st.text(max_size=30), st.lists(bytes_of_a_field, max_size=6), st.booleans())
 def test_no_head_raises(target: str, fields: list[tuple[bytes, bytes]], old: bool) -> None:
     found = checked(HOST, *fields, target=target, version=HTTP_1_0 if old else HTTP_1_1)
-    assert isinstance(found, Head | Refusal)
+    assert isinstance(found, Checked | Refusal)

@@ -11,7 +11,7 @@ from wsroute_api.problems import route_from_object
 from wsroute_sidecar.adapter import Finished
 from wsroute_sidecar.policy import Policy, compile_rule
 from wsroute_sidecar.relay_types import DialError
-from wsroute_sidecar.requests import Head, check
+from wsroute_sidecar.requests import Checked, Head, check
 from wsroute_sidecar.tracing import Tracer
 
 PARENT = "0af7651916cd43dd8448eb211c80319c"
@@ -38,7 +38,7 @@ def head() -> Head:
         (b"Traceparent", f"00-{PARENT}-b7ad6b7169203331-01".encode()),
     )
     found = check("GET", "/ws", (1, 1), fields)
-    assert isinstance(found, Head)
+    assert isinstance(found, Checked)
     return found
 
 

@@ -81,7 +81,7 @@ fn is_status(line: &[u8]) -> bool {
 }
 
 /// Name and value of a header field.
-fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
+pub fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = line.iter().position(|byte| *byte == b':')?;
     let (name, value) = (&line[..colon], trimmed(&line[colon + 1..]));
     let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
@@ -99,6 +99,6 @@ fn trimmed(mut value: &[u8]) -> &[u8] {
 }
 
 /// Keeps what may stand there once only.
-fn once<'a>(place: &mut Option<&'a [u8]>, value: &'a [u8]) -> Option<()> {
+pub fn once<'a>(place: &mut Option<&'a [u8]>, value: &'a [u8]) -> Option<()> {
     place.replace(value).is_none().then_some(())
 }

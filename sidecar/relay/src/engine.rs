@@ -189,14 +189,12 @@ impl Engine {
     }
 
     fn cancel(&mut self, token: Token) {
-        if let Some((tunnel, context)) = self.tunnel(token) {
-            tunnel.end("client", 1001, "", context); // nobody has been told that it was open
-            self.work(token);
-        } else if self.call(token).is_some() {
-            if let Entry::Call(call) = std::mem::take(self.entry(token)) {
-                call.cancel(&self.context.shared.poll, &mut self.context.timers);
-            }
-            self.context.shared.forget(token);
+        if self.call(token).is_none() {
+            return;
         }
+        if let Entry::Call(call) = std::mem::take(self.entry(token)) {
+            call.cancel(&self.context.shared.poll, &mut self.context.timers);
+        }
+        self.context.shared.forget(token);
     }
 }

@@ -5,8 +5,8 @@
 //!
 //! - `sys` is the system-call layer, and has all `unsafe` code
 //! - `tracker` follows frames, `frames` makes them, `limits` says what the clock asks: all pure
-//! - `side` and `tunnel` are the rules of the relay, `call` those of the dial before it, `answer`
-//!   those of what it is answered
+//! - `side` and `tunnel` are the rules of the relay, `call` those of the dial before it, `request`
+//!   those of what asks for it, `answer` those of what it is answered
 //! - `engine` is the thread, `context` what it has for all, `timers` its clock, `shared` what it has
 //!   in common with Python
 //! - `python` is the module that Python imports
@@ -23,6 +23,7 @@ mod frames;
 mod limits;
 #[cfg(feature = "python")]
 mod python;
+pub mod request;
 mod shared;
 mod side;
 mod sys;

@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyString, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyList, PyString, PyTuple, PyType};
 use rustix::io::Errno;
 
 use crate::call::Terms;
 use crate::limits::{Known, Limits};
+use crate::request::{self, Forwarding};
 use crate::shared::{Adoption, Command, Counters, Event, Failure, Shared, Token, Who, lock};
 use crate::sys::{Micros, NEVER, Socket, clock};
 use crate::{answer, call, frames, sys, thread};
@@ -19,22 +20,33 @@ use crate::{answer, call, frames, sys, thread};
 #[pymodule]
 mod _relay {
     #[pymodule_export]
-    use super::{Relay, Tunnel, accept, opening};
+    use super::{Relay, Request, Tunnel, accept, opening};
 
     #[pymodule_export]
     pub const SLOT_MASK: u64 = crate::shared::SLOT_MASK;
 }
 
-/// Up to `most` connections from `listener`: descriptor, peer's address, and what has come.
+/// Up to `most` connections from `listener`: descriptor, peer's address, and what has come, which
+/// is a request where it is a plain one to upgrade.
 #[pyfunction]
 fn accept<'py>(
     py: Python<'py>,
     listener: RawFd,
     most: usize,
-) -> PyResult<Vec<(RawFd, String, Bound<'py, PyBytes>)>> {
-    let accepted = py.detach(|| sys::accept(listener, most)).map_err(os_error)?;
-    let told = accepted.into_iter();
-    Ok(told.map(|each| (each.fd, each.peer, PyBytes::new(py, &each.data))).collect())
+) -> PyResult<Vec<(RawFd, String, Bound<'py, PyAny>)>> {
+    let accepted = py.detach(|| {
+        let accepted = sys::accept(listener, most)?.into_iter();
+        Ok(accepted.map(|each| (each.fd, each.peer, request::Request::plain(each.data))).collect())
+    });
+    let accepted: Vec<_> = accepted.map_err(os_error)?;
+    let told = accepted.into_iter().map(|(fd, peer, sent)| {
+        let sent = match sent {
+            Ok(request) => Bound::new(py, Request(request))?.into_any(),
+            Err(data) => PyBytes::new(py, &data).into_any(),
+        };
+        Ok((fd, peer, sent))
+    });
+    told.collect()
 }
 
 /// `answer::opening`, which tests hold to the interpreter's rules.
@@ -46,6 +58,132 @@ fn opening<'py>(
 ) -> Option<(Bound<'py, PyBytes>, String, usize)> {
     let opening = answer::opening(received, accept)?;
     Some((PyBytes::new(py, &opening.head), opening.subprotocol, opening.size))
+}
+
+/// A plain request to upgrade: a `requests.Head` and a `handshake.Upgrade` in one.
+#[pyclass(frozen)]
+struct Request(request::Request);
+
+#[pymethods]
+impl Request {
+    #[new]
+    fn new(received: Vec<u8>) -> PyResult<Self> {
+        let plain = request::Request::plain(received).map(Self);
+        plain.map_err(|_| PyValueError::new_err("no plain request to upgrade"))
+    }
+
+    #[getter]
+    fn received(&self) -> &[u8] {
+        self.0.received()
+    }
+
+    #[getter]
+    fn early(&self) -> &[u8] {
+        self.0.early()
+    }
+
+    #[getter]
+    fn accept(&self) -> &[u8] {
+        self.0.accept.as_bytes()
+    }
+
+    #[getter]
+    fn subprotocols<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.0.subprotocols().collect::<Vec<_>>())
+    }
+
+    #[getter]
+    fn method(&self) -> &'static str {
+        "GET"
+    }
+
+    #[getter]
+    fn target(&self) -> &str {
+        self.0.target()
+    }
+
+    #[getter]
+    fn path(&self) -> &str {
+        self.0.path()
+    }
+
+    #[getter]
+    fn query(&self) -> &str {
+        self.0.query()
+    }
+
+    #[getter]
+    fn host(&self) -> &str {
+        self.0.host()
+    }
+
+    #[getter]
+    fn hostname(&self) -> String {
+        self.0.hostname()
+    }
+
+    #[getter]
+    fn headers<'py>(&self, py: Python<'py>) -> Vec<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
+        let bytes = |bytes| PyBytes::new(py, bytes);
+        self.0.fields().map(|(name, value)| (bytes(name), bytes(value))).collect()
+    }
+
+    #[getter]
+    fn options<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
+        let options = self.0.options();
+        options.map(|option| PyBytes::new(py, &option.to_ascii_lowercase())).collect()
+    }
+
+    #[getter]
+    fn fields(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        this
+    }
+
+    fn get<'py>(
+        &self,
+        py: Python<'py>,
+        name: &[u8],
+        default: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let values: Vec<_> = self.0.values(name).map(|value| PyBytes::new(py, value)).collect();
+        match values.is_empty() {
+            true => Ok(default),
+            false => Ok(PyList::new(py, values)?.into_any()),
+        }
+    }
+
+    #[pyo3(signature = (target, host, client, identity, request_id))]
+    fn head<'py>(
+        &self,
+        py: Python<'py>,
+        target: &str,
+        host: &str,
+        client: PyClient,
+        identity: &[u8],
+        request_id: &str,
+    ) -> Bound<'py, PyBytes> {
+        let PyClient { address, forwarded_for, scheme, host: named, trusted } = client;
+        let forwarding = Forwarding {
+            address: &address,
+            forwarded_for: &forwarded_for.join(", "),
+            scheme: &scheme,
+            host: &named,
+            trusted,
+            identity,
+            request_id,
+        };
+        PyBytes::new(py, &self.0.head(target, host, &forwarding))
+    }
+}
+
+/// `headers.Client`.
+#[derive(FromPyObject)]
+struct PyClient {
+    address: String,
+    forwarded_for: Vec<String>,
+    scheme: String,
+    host: String,
+    trusted: bool,
 }
 
 /// An engine, on a thread of its own.

@@ -71,7 +71,7 @@ pub enum Command {
         token: Token,
         rest: Vec<u8>,
     },
-    /// Close what was called, whatever it has come to meanwhile.
+    /// Close what was called.
     Cancel {
         token: Token,
     },
