@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, Protocol, cast
 
 from wsroute_sidecar.handshake import Answer, BadAnswer, head_end
@@ -60,8 +60,11 @@ class Refused(NamedTuple):
     """The answer's head, and what came with it."""
 
 
-TurnedDown = Callable[[int | None, Refused | Exception], None]
-"""No tunnel came of a client: its descriptor is whose is called, unless it has left; and why."""
+TurnedDown = Callable[[int | None, Callable[[], Awaitable[Refused]]], None]
+"""No tunnel came of a client: its descriptor is whose is called, who is to ask for what came.
+
+Where the client has left there is neither.
+"""
 
 
 class Judge(Protocol):

@@ -270,13 +270,12 @@ class Forwarder:
             return False
         policy = routed.policy
 
-        def turned_down(left: int | None, why: Refused | Exception) -> None:
+        def turned_down(left: int | None, came: Callable[[], Awaitable[Refused]]) -> None:
             if left is None:
                 self._tunnels.release(record)
             else:
-                opening = _come(why)
                 answer(
-                    left, lambda each: self._told(each, self._opened(each, policy, record, opening))
+                    left, lambda each: self._told(each, self._opened(each, policy, record, came()))
                 )
 
         judge = Judge(Upgrade(request.accept, ()), policy.response_headers)
@@ -327,13 +326,6 @@ def _serialized(routed: _Routed, fields: Fields) -> bytes:
 
 def _drawn(policy: Policy) -> Limits:
     return draw_limits(policy, random.random())  # noqa: S311 - spreads load
-
-
-async def _come(why: Refused | Exception) -> Refused:
-    """What has come already."""
-    if isinstance(why, Exception):
-        raise why
-    return why
 
 
 def _match(

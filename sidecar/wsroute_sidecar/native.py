@@ -74,7 +74,6 @@ class NativeEngine:
         self.calling = 0
         self._calls: Final[dict[int, _Call]] = {}
         self._owners: Final[list[Owner | None]] = []
-        self._turning: Final[set[asyncio.Task[None]]] = set()
         loop.add_reader(self._relay.fileno(), self._take_events)
 
     def close(self) -> None:
@@ -105,9 +104,7 @@ class NativeEngine:
             raise dial_error(dial, error) from error
         try:
             why = await waiter
-            if isinstance(why, Exception):
-                raise why
-            return None if why is None else await self._refused(*why)
+            return None if why is None else await self._concluded(token, why)
         finally:
             self._give_up(token)
 
@@ -126,9 +123,7 @@ class NativeEngine:
         def over(token: int, why: _Why | None) -> None:
             self.calling -= 1
             if why is not None:
-                turning = self._loop.create_task(self._turn_down(token, fd, why, turned_down))
-                self._turning.add(turning)
-                turning.add_done_callback(self._turning.discard)
+                self._turn_down(token, fd, why, turned_down)
 
         fd, early = client
         call = _Call(dial, judge, limits, owner, lambda: (None, early), over)
@@ -137,7 +132,7 @@ class NativeEngine:
         try:
             self._call(call, fd, terms)
         except OSError as error:
-            turned_down(fd, dial_error(dial, error))
+            turned_down(fd, functools.partial(self._concluded, 0, dial_error(dial, error)))
         else:
             self.calling += 1
 
@@ -157,17 +152,22 @@ class NativeEngine:
         if self._calls.pop(token, None):
             self._relay.cancel(token)
 
-    async def _turn_down(self, token: int, fd: int, why: _Why, turned_down: TurnedDown) -> None:
+    def _turn_down(self, token: int, fd: int, why: _Why, turned_down: TurnedDown) -> None:
         left: int | None = None
-        try:
-            if not isinstance(why, ConnectionResetError):
+        if not isinstance(why, ConnectionResetError):
+            with contextlib.suppress(OSError):  # where no more can be opened, it is closed
                 left = os.dup(fd)  # the engine closes its own
-            refused = why if isinstance(why, Exception) else await self._refused(*why)
-        except OSError as error:
-            refused = error
+        if left is None:
+            self._give_up(token)
+        turned_down(left, functools.partial(self._concluded, token, why))
+
+    async def _concluded(self, token: int, why: _Why) -> Refused:
+        try:
+            if isinstance(why, Exception):
+                raise why
+            return await self._refused(*why)
         finally:
             self._give_up(token)
-        turned_down(left, refused)
 
     async def _refused(self, received: bytes, fd: int) -> Refused:
         """An ordinary response goes on as a connection of the event loop's."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, NamedTuple
 
@@ -86,7 +86,8 @@ class Begun:
     ) -> None:
         self._client: Final = client
         self._owner: Final = owner
-        self._came: Final[asyncio.Future[Refused | Exception | None]] = asyncio.Future()
+        self._came: asyncio.Future[Callable[[], Awaitable[Refused]] | None]
+        self._came = asyncio.get_running_loop().create_future()
         assert client.sock is not None
         fd, client.sock = client.sock.detach(), None
         self.left = True
@@ -94,11 +95,11 @@ class Begun:
         bare = Bare(fd, client.early)
         engine.begin(bare, dial, judge, limits, self, turned_down=self._turned_down)
 
-    def _turned_down(self, fd: int | None, why: Refused | Exception) -> None:
+    def _turned_down(self, fd: int | None, came: Callable[[], Awaitable[Refused]]) -> None:
         self.left = fd is None
         if fd is not None:
             self._client.sock = socket.socket(fileno=fd)
-        self._came.set_result(why)
+        self._came.set_result(came)
 
     def opened(self, tunnel: Tunnel, subprotocol: str) -> None:
         self._owner.opened(tunnel, subprotocol)
@@ -114,9 +115,7 @@ class Begun:
         """As an engine's `open`."""
         async with asyncio.timeout(LIMIT):
             came = await asyncio.shield(self._came)
-        if isinstance(came, Exception):
-            raise came
-        return came
+            return None if came is None else await came()
 
 
 class Waited(NamedTuple):
