@@ -13,7 +13,7 @@ use crate::call::Call;
 use crate::context::Context;
 use crate::frames::close_frame;
 use crate::limits::{CLOSE_TIMEOUT, Due, HALF_CLOSE_TIMEOUT, Limits, Moments};
-use crate::shared::{Adoption, BOTH, Counters, End, Event, Token, Who};
+use crate::shared::{Adoption, BOTH, Counters, End, Event, Token, Who, slot};
 use crate::side::Side;
 use crate::sys::{Micros, NEVER, Ready};
 use crate::tracker::{Fed, Rules};
@@ -49,7 +49,6 @@ pub struct Tunnel {
     expires: Micros,
     /// When it is cut, whoever is still there.
     cut_at: Micros,
-    timer: Micros,
 }
 
 impl Tunnel {
@@ -59,17 +58,8 @@ impl Tunnel {
         let pinged = counters.opened;
         let expires = pinged.saturating_add(max_age);
         let sides = call.into_sides();
-        let mut tunnel = Self {
-            token,
-            limits,
-            counters,
-            sides,
-            end: None,
-            pinged,
-            expires,
-            cut_at: NEVER,
-            timer: NEVER,
-        };
+        let mut tunnel =
+            Self { token, limits, counters, sides, end: None, pinged, expires, cut_at: NEVER };
         tunnel.write(Who::Client, &rest, context);
         for who in [Who::Backend, Who::Client] {
             if !early[who as usize].is_empty() {
@@ -253,8 +243,8 @@ impl Tunnel {
     }
 
     /// How it has ended, once `work` has found it over.
-    pub fn into_end(mut self, context: &mut Context) -> Box<End> {
-        context.timers.cancel(self.token, &mut self.timer);
+    pub fn into_end(self, context: &mut Context) -> Box<End> {
+        context.timers.cancel(slot(self.token));
         self.end.expect("each loss has settled it")
     }
 
@@ -364,7 +354,6 @@ impl Tunnel {
 
     /// Does what is due, before `work`.
     pub fn due(&mut self, context: &mut Context) {
-        self.timer = NEVER;
         if self.cut_at != NEVER {
             if context.now >= self.cut_at {
                 self.abort(context);
@@ -455,6 +444,6 @@ impl Tunnel {
             }
             cut_at => cut_at,
         };
-        context.timers.bring_forward(self.token, &mut self.timer, when);
+        context.timers.bring_forward(slot(self.token), when);
     }
 }
