@@ -147,6 +147,7 @@ class Side(Reader):
         ended = any(way.broken or way.close is not None for way in (back, into))
         stalled = self.stalled is not None or self.peer.stalled is not None
         if ended or stalled or not into.at_boundary:
+            self.asked = None
             return
         if back.own_ping is None:
             back.own_ping = secrets.token_bytes(8)

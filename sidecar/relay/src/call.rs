@@ -238,7 +238,7 @@ impl Call {
     pub fn into_sides(self) -> [Side; 2] {
         let client = self.client.expect("who is adopted has been given").socket;
         [(Who::Client, client), (Who::Backend, self.socket)].map(|(who, socket)| {
-            let mut side = Side::new(socket, who.key(self.token));
+            let mut side = Side::new(socket);
             side.readable = self.readable[who as usize];
             side.ended = self.ended[who as usize];
             side
