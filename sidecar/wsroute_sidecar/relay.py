@@ -359,6 +359,7 @@ class AsyncioTunnel:
         self.engine.forget(self)
         assert self._end is not None  # noqa: S101 - each loss has settled it
         self.owner.ended(self._end)
+        del self.owner  # it has the tunnel, and the collector may not see that
 
     # What the clock asks.
 
