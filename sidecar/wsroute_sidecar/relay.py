@@ -147,6 +147,7 @@ class Side(Reader):
         ended = any(way.broken or way.close is not None for way in (back, into))
         stalled = self.stalled is not None or self.peer.stalled is not None
         if ended or stalled or not into.at_boundary:
+            self.asked = None
             return
         if back.own_ping is None:
             back.own_ping = secrets.token_bytes(8)
@@ -358,6 +359,7 @@ class AsyncioTunnel:
         self.engine.forget(self)
         assert self._end is not None  # noqa: S101 - each loss has settled it
         self.owner.ended(self._end)
+        del self.owner  # it has the tunnel, and the collector may not see that
 
     # What the clock asks.
 

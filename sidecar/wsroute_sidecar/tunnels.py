@@ -29,8 +29,12 @@ def _name(number: int) -> str:
     return f"{number:012x}"
 
 
-class Record(msgspec.Struct):
-    """One tunnel, as it is listed; the engine reports to it."""
+class Record(msgspec.Struct, gc=False):
+    """One tunnel, as it is listed; the engine reports to it.
+
+    The collector need not look for it: of what it refers to, only a tunnel refers to it in turn,
+    and lets go of it in the end.
+    """
 
     registry: Tunnels
     number: int

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import gc
 import secrets
+import weakref
 from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple, cast
 
@@ -436,6 +438,17 @@ async def test_the_first_end_is_the_one_that_counts(engine: Waited) -> None:
         assert await rig.backend.frame()
         rig.backend.reset()
         assert (await rig.owner.end()).reason is Reason.IDLE
+
+
+async def test_nothing_keeps_the_owner_of_a_tunnel_that_has_ended(engine: Waited) -> None:
+    gc.disable()  # an owner may be none of what it looks at
+    try:
+        async with tunnel(engine) as rig:
+            owner = weakref.ref(rig.owner)
+        del rig
+        assert owner() is None
+    finally:
+        gc.enable()
 
 
 async def test_a_message_beyond_the_limit_does_not_reach_the_backend(engine: Waited) -> None:

@@ -9,9 +9,9 @@ use rustix::io::{Errno, Result};
 use crate::answer::{HEAD_END, MAX_HEAD, Opening, opening};
 use crate::context::Context;
 use crate::limits::Limits;
-use crate::shared::{Adoption, Command, Counters, Event, Failure, Shared, Token, Who};
+use crate::shared::{Adoption, Command, Counters, Event, Failure, Shared, Token, Who, slot};
 use crate::side::Side;
-use crate::sys::{Micros, NEVER, Poll, Ready, Socket};
+use crate::sys::{Micros, Poll, Ready, Socket};
 use crate::timers::Timers;
 
 /// Bytes that are taken at a time: frames may follow the head, and are kept until it is judged.
@@ -86,7 +86,6 @@ pub struct Call {
     /// The input of either end has ended, or its connection has failed.
     ended: [bool; 2],
     deadline: Micros,
-    timer: Micros,
 }
 
 impl Call {
@@ -108,13 +107,12 @@ impl Call {
             readable: [false; 2],
             ended: [false; 2],
             deadline,
-            timer: NEVER,
         }
     }
 
     /// Waits until there is room for the rest of the head, and for the answer until the deadline.
     pub fn start(&mut self, poll: &Poll, timers: &mut Timers) -> Option<Outcome> {
-        timers.bring_forward(self.token, &mut self.timer, self.deadline);
+        timers.bring_forward(slot(self.token), self.deadline);
         if self.rest.is_empty() {
             return None;
         }
@@ -139,7 +137,7 @@ impl Call {
             Err(failure) => Some(self.failed(failure)),
         };
         if outcome.is_some() {
-            context.timers.cancel(self.token, &mut self.timer);
+            context.timers.cancel(slot(self.token));
         }
         outcome
     }
@@ -213,7 +211,7 @@ impl Call {
     pub fn resume(&mut self, rest: Vec<u8>, timers: &mut Timers) {
         self.received = rest;
         self.answered = false;
-        timers.bring_forward(self.token, &mut self.timer, self.deadline);
+        timers.bring_forward(slot(self.token), self.deadline);
     }
 
     /// Nothing comes of it; the connections stay until it is cancelled.
@@ -228,8 +226,8 @@ impl Call {
     }
 
     /// Closes it.
-    pub fn cancel(mut self, poll: &Poll, timers: &mut Timers) {
-        timers.cancel(self.token, &mut self.timer);
+    pub fn cancel(self, poll: &Poll, timers: &mut Timers) {
+        timers.cancel(slot(self.token));
         poll.remove(&self.socket);
         if let Some(client) = &self.client {
             poll.remove(&client.socket);
@@ -240,7 +238,7 @@ impl Call {
     pub fn into_sides(self) -> [Side; 2] {
         let client = self.client.expect("who is adopted has been given").socket;
         [(Who::Client, client), (Who::Backend, self.socket)].map(|(who, socket)| {
-            let mut side = Side::new(socket, who.key(self.token));
+            let mut side = Side::new(socket);
             side.readable = self.readable[who as usize];
             side.ended = self.ended[who as usize];
             side

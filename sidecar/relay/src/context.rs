@@ -1,10 +1,11 @@
 //! What the engine's thread has for all its tunnels.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use rustix::io::Result;
 
-use crate::shared::{Event, Shared};
+use crate::shared::{Event, Shared, Token, Who};
 use crate::sys::{Micros, Pipe, clock};
 use crate::timers::Timers;
 
@@ -20,6 +21,8 @@ pub struct Context {
     pub buffer: Box<[u8]>,
     /// What goes around the buffer. Nothing stays in it, either.
     pub pipe: Pipe,
+    /// What the payloads of all pings are made from.
+    secret: RandomState,
 }
 
 impl Context {
@@ -31,6 +34,12 @@ impl Context {
             told: Vec::new(),
             buffer: vec![0; ROOM].into(),
             pipe: Pipe::new(ROOM)?,
+            secret: RandomState::new(),
         })
+    }
+
+    /// Payload of the sidecar's own pings to one side of a tunnel, which nobody else can guess.
+    pub fn own_ping(&self, token: Token, who: Who) -> [u8; 8] {
+        self.secret.hash_one(who.key(token)).to_ne_bytes()
     }
 }

@@ -59,8 +59,8 @@ impl Engine {
         for token in std::mem::take(&mut self.again) {
             self.work(token);
         }
-        while let Some(token) = self.context.timers.due(self.context.now) {
-            self.due(token);
+        while let Some(slot) = self.context.timers.due(self.context.now) {
+            self.due(slot);
         }
         self.context.shared.tell(&mut self.context.told);
         Ok(())
@@ -149,13 +149,18 @@ impl Engine {
         }
     }
 
-    fn due(&mut self, token: Token) {
-        if let Some((tunnel, context)) = self.tunnel(token) {
-            tunnel.due(context);
-            self.work(token);
-        } else if let Some((call, _)) = self.call(token) {
-            let late = call.late();
-            self.came_of_call(token, Some(late));
+    fn due(&mut self, slot: usize) {
+        match &mut self.entries[slot] {
+            Entry::Tunnel(tunnel) => {
+                tunnel.due(&mut self.context);
+                let token = tunnel.token;
+                self.work(token);
+            }
+            Entry::Call(call) => {
+                let (token, late) = (call.token, call.late());
+                self.came_of_call(token, Some(late));
+            }
+            Entry::Free => {} // who goes has cancelled its deadline
         }
     }
 

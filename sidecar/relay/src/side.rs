@@ -2,9 +2,8 @@
 
 use rustix::io::Errno;
 
-use crate::frames::ping_frame;
 use crate::limits::STALL_TIMEOUT;
-use crate::sys::{Micros, NEVER, Pipe, Poll, Socket, random};
+use crate::sys::{Micros, NEVER, Pipe, Poll, Socket};
 use crate::tracker::Tracker;
 
 /// What the kernel had no room for.
@@ -22,18 +21,36 @@ impl Backlog {
     }
 }
 
+/// Pongs that are still to come.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Owes {
+    #[default]
+    Nothing,
+    /// The one to the last ping.
+    Pong,
+    /// Others, too: the next one need not be to the last ping.
+    Pongs,
+}
+
+/// What must come before the pong's deadline.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Awaits {
+    #[default]
+    Nothing,
+    /// The pong; but what has come since the ping shows that the side lives.
+    Pong,
+    /// Anything.
+    Sign,
+}
+
 pub struct Side {
     /// `None` once the connection is gone.
     socket: Option<Socket>,
     /// Follows what this side sends.
     pub tracker: Tracker,
     backlog: Option<Box<Backlog>>,
-    own_ping: [u8; 8],
-    /// When the ping was sent that the next pong answers; `NEVER` where that is not sure.
-    pub asked: Micros,
     /// Why it cannot be written to any more; what it has sent is still read.
     failed: Option<Errno>,
-    key: u64,
     /// Something has come that is not read yet, as far as is known.
     pub readable: bool,
     /// Its input has ended, or the connection has failed: a short read is not the last one.
@@ -44,35 +61,25 @@ pub struct Side {
     /// To be told that nothing more comes as soon as nothing waits for it.
     shut: bool,
     wants_room: bool,
-    pinged: bool,
-    /// No pong has come since the last ping.
-    pub owes: bool,
-    /// It must be heard of before the pong's deadline.
-    pub awaited: bool,
-    /// Nothing has come from it since the last ping.
-    pub silent: bool,
+    owes: Owes,
+    awaits: Awaits,
 }
 
 impl Side {
-    pub fn new(socket: Socket, key: u64) -> Self {
+    pub fn new(socket: Socket) -> Self {
         Self {
             socket: Some(socket),
             tracker: Tracker::default(),
             backlog: None,
-            own_ping: [0; 8],
-            asked: NEVER,
             failed: None,
-            key,
             readable: false,
             ended: false,
             eof: false,
             closing: false,
             shut: false,
             wants_room: false,
-            pinged: false,
-            owes: false,
-            awaited: false,
-            silent: false,
+            owes: Owes::default(),
+            awaits: Awaits::default(),
         }
     }
 
@@ -89,10 +96,6 @@ impl Side {
     /// Whether something waits to be taken by it.
     pub fn stalled(&self) -> bool {
         self.backlog.is_some()
-    }
-
-    pub fn own_ping(&self) -> Option<&[u8]> {
-        self.pinged.then_some(&self.own_ping)
     }
 
     /// Whether it may be read, as far as it is concerned.
@@ -142,8 +145,8 @@ impl Side {
         left
     }
 
-    /// Sends `data`, or keeps what the kernel has no room for.
-    pub fn write(&mut self, data: &[u8], poll: &Poll, now: Micros) {
+    /// Sends `data`, or keeps what the kernel has no room for; `key` is that of its events.
+    pub fn write(&mut self, data: &[u8], key: u64, poll: &Poll, now: Micros) {
         let Some(socket) = self.socket.as_ref().filter(|_| self.failed.is_none()) else { return };
         if let Some(backlog) = &mut self.backlog {
             backlog.data.extend(data);
@@ -160,7 +163,7 @@ impl Side {
         self.backlog = Some(Box::new(Backlog { data, sent: 0, deadline, waiting }));
         if !self.wants_room {
             self.wants_room = true;
-            if let Err(error) = poll.want_room(socket, self.key) {
+            if let Err(error) = poll.want_room(socket, key) {
                 self.fail(error);
             }
         }
@@ -222,17 +225,40 @@ impl Side {
         self.backlog = None;
     }
 
-    /// The ping to send; `silent` until something comes.
-    pub fn ping(&mut self, mask: bool, now: Micros) -> Vec<u8> {
-        if !self.pinged {
-            self.own_ping = random();
-            self.pinged = true;
+    /// A ping is sent to it.
+    pub fn pinged(&mut self) {
+        self.owes = if self.owes == Owes::Nothing { Owes::Pong } else { Owes::Pongs };
+        self.awaits = Awaits::Sign;
+    }
+
+    /// Its turn for a ping has passed without one: a pong that still comes tells no time.
+    pub fn not_pinged(&mut self) {
+        if self.owes == Owes::Pong {
+            self.owes = Owes::Pongs;
         }
-        self.asked = if self.owes { NEVER } else { now };
-        self.owes = true;
-        self.awaited = true;
-        self.silent = true;
-        ping_frame(&self.own_ping, mask)
+    }
+
+    /// Something has come from it.
+    pub fn heard(&mut self) {
+        if self.awaits == Awaits::Sign {
+            self.awaits = Awaits::Pong;
+        }
+    }
+
+    /// A pong to one of its pings has come: whether to the last one, as far as that is sure.
+    pub fn ponged(&mut self) -> bool {
+        self.awaits = Awaits::Nothing;
+        std::mem::take(&mut self.owes) == Owes::Pong
+    }
+
+    /// Whether a pong is to come in time.
+    pub fn awaited(&self) -> bool {
+        self.awaits != Awaits::Nothing
+    }
+
+    /// No pong has come in time: whether nothing else has, either.
+    pub fn is_dead(&mut self) -> bool {
+        std::mem::take(&mut self.awaits) == Awaits::Sign
     }
 
     /// Until when it must have taken something of what waits.

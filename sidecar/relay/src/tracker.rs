@@ -62,6 +62,8 @@ struct Extra {
     held: Vec<u8>,
     /// The own Close, to be put in at the end of the current frame.
     pending: Vec<u8>,
+    /// Payload so far of a message whose last frame is to come, where messages have a limit.
+    message: u64,
     close: Option<Close>,
 }
 
@@ -69,8 +71,6 @@ struct Extra {
 pub struct Tracker {
     /// Bytes of the current data frame that are still to come, its key included.
     left: u64,
-    /// Payload so far of a message whose last frame is to come.
-    message: u64,
     extra: Option<Box<Extra>>,
     in_message: bool,
     /// The last data frame is.
@@ -96,7 +96,6 @@ impl Default for Tracker {
     fn default() -> Self {
         Self {
             left: 0,
-            message: 0,
             extra: None,
             in_message: false,
             large: false,
@@ -318,7 +317,8 @@ impl Scan<'_> {
 
     fn judge_data(&mut self, tracker: &mut Tracker, data: &[u8]) -> Verdict {
         let Some((head, length)) = data_head(data) else { return Verdict::Hold };
-        let total = tracker.message.saturating_add(length);
+        let before = tracker.extra.as_ref().map_or(0, |extra| extra.message);
+        let total = before.saturating_add(length);
         if self.rules.max_message.is_some_and(|most| total > most) {
             tracker.too_big = true;
             tracker.passing = false;
@@ -326,7 +326,11 @@ impl Scan<'_> {
             return self.stop(tracker); // RFC 6455 section 5.2: the most significant bit is 0
         }
         tracker.in_message = data[0] & FIN == 0;
-        tracker.message = if tracker.in_message { total } else { 0 };
+        if tracker.in_message && self.rules.max_message.is_some() {
+            tracker.extra().message = total;
+        } else if let Some(extra) = &mut tracker.extra {
+            extra.message = 0;
+        }
         tracker.left = length.saturating_add(self.key() as u64);
         tracker.large = length >= LARGE;
         self.messages += u64::from(!tracker.in_message);

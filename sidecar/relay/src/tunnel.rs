@@ -11,9 +11,9 @@ use rustix::io::Errno;
 
 use crate::call::Call;
 use crate::context::Context;
-use crate::frames::close_frame;
+use crate::frames::{close_frame, ping_frame};
 use crate::limits::{CLOSE_TIMEOUT, Due, HALF_CLOSE_TIMEOUT, Limits, Moments};
-use crate::shared::{Adoption, BOTH, Counters, End, Event, Token, Who};
+use crate::shared::{Adoption, BOTH, Counters, End, Event, Token, Who, slot};
 use crate::side::Side;
 use crate::sys::{Micros, NEVER, Ready};
 use crate::tracker::{Fed, Rules};
@@ -49,7 +49,6 @@ pub struct Tunnel {
     expires: Micros,
     /// When it is cut, whoever is still there.
     cut_at: Micros,
-    timer: Micros,
 }
 
 impl Tunnel {
@@ -59,17 +58,8 @@ impl Tunnel {
         let pinged = counters.opened;
         let expires = pinged.saturating_add(max_age);
         let sides = call.into_sides();
-        let mut tunnel = Self {
-            token,
-            limits,
-            counters,
-            sides,
-            end: None,
-            pinged,
-            expires,
-            cut_at: NEVER,
-            timer: NEVER,
-        };
+        let mut tunnel =
+            Self { token, limits, counters, sides, end: None, pinged, expires, cut_at: NEVER };
         tunnel.write(Who::Client, &rest, context);
         for who in [Who::Backend, Who::Client] {
             if !early[who as usize].is_empty() {
@@ -171,6 +161,7 @@ impl Tunnel {
     /// As `read`, but what has come goes around the buffer, as far as there is room behind it.
     fn splice(&mut self, who: Who, buffer: &mut [u8], context: &mut Context) -> Come {
         let pipe = &context.pipe;
+        let key = who.other().key(self.token);
         let (side, peer) = self.pair(who);
         let most = side.tracker.unseen().min(buffer.len() as u64) as usize;
         let come = side.fill(pipe, most)?;
@@ -179,7 +170,7 @@ impl Tunnel {
             let rest = &mut buffer[..peer.drain(pipe, size)];
             if !rest.is_empty() {
                 pipe.empty(rest);
-                peer.write(rest, &context.shared.poll, context.now);
+                peer.write(rest, key, &context.shared.poll, context.now);
             }
             self.passed(who, size, &fed, context);
         }
@@ -188,18 +179,24 @@ impl Tunnel {
 
     fn received(&mut self, who: Who, data: &[u8], context: &mut Context) {
         let (poll, now) = (&context.shared.poll, context.now);
-        let max_message = self.limits.max_message;
+        let key = who.other().key(self.token);
+        let pings = self.limits.ping_interval != NEVER;
+        let own_ping = pings.then(|| context.own_ping(self.token, who));
+        let rules = Rules {
+            masked: who == Who::Client,
+            max_message: self.limits.max_message,
+            own_ping: own_ping.as_ref().map(<[u8; 8]>::as_slice),
+        };
         let (side, peer) = self.pair(who);
         let mut tracker = std::mem::take(&mut side.tracker);
-        let rules = Rules { masked: who == Who::Client, max_message, own_ping: side.own_ping() };
-        let fed = tracker.feed(data, rules, |part| peer.write(part, poll, now));
+        let fed = tracker.feed(data, rules, |part| peer.write(part, key, poll, now));
         side.tracker = tracker;
         self.passed(who, data.len(), &fed, context);
     }
 
     /// So many bytes have come, and were this.
     fn passed(&mut self, who: Who, size: usize, fed: &Fed, context: &mut Context) {
-        self.side(who).silent = false;
+        self.side(who).heard();
         self.counters.count(who, size, fed.messages);
         // A swallowed pong is no activity.
         if fed.data_bytes > 0
@@ -219,18 +216,15 @@ impl Tunnel {
 
     fn write(&mut self, to: Who, data: &[u8], context: &Context) {
         if !data.is_empty() {
-            self.side(to).write(data, &context.shared.poll, context.now);
+            let key = to.key(self.token);
+            self.side(to).write(data, key, &context.shared.poll, context.now);
         }
     }
 
     /// A pong to one of the sidecar's pings has come.
     fn ponged(&mut self, who: Who, context: &mut Context) {
-        let side = self.side(who);
-        side.owes = false;
-        side.awaited = false;
-        let asked = std::mem::replace(&mut side.asked, NEVER);
-        if asked != NEVER {
-            let time = context.now - asked;
+        if self.side(who).ponged() {
+            let time = context.now - self.pinged;
             self.counters.set_round_trip(who, time);
             context.told.push(Event::Ponged { token: self.token, who, time });
         }
@@ -253,8 +247,8 @@ impl Tunnel {
     }
 
     /// How it has ended, once `work` has found it over.
-    pub fn into_end(mut self, context: &mut Context) -> Box<End> {
-        context.timers.cancel(self.token, &mut self.timer);
+    pub fn into_end(self, context: &mut Context) -> Box<End> {
+        context.timers.cancel(slot(self.token));
         self.end.expect("each loss has settled it")
     }
 
@@ -364,7 +358,6 @@ impl Tunnel {
 
     /// Does what is due, before `work`.
     pub fn due(&mut self, context: &mut Context) {
-        self.timer = NEVER;
         if self.cut_at != NEVER {
             if context.now >= self.cut_at {
                 self.abort(context);
@@ -414,9 +407,10 @@ impl Tunnel {
             |side: &Side| side.stalled() || side.tracker.broken() || side.tracker.close().is_some();
         let at_boundary = self.peer(to).tracker.at_boundary();
         if self.sides.iter().any(barred) || !at_boundary {
-            return;
+            return self.side(to).not_pinged();
         }
-        let frame = self.side(to).ping(to == Who::Backend, context.now);
+        self.side(to).pinged();
+        let frame = ping_frame(&context.own_ping(self.token, to), to == Who::Backend);
         if self.peer(to).tracker.insert(&frame) {
             self.write(to, &frame, context);
         }
@@ -424,14 +418,8 @@ impl Tunnel {
 
     /// A side that has sent anything since the ping lives, however busy it is.
     fn pong_is_late(&mut self, context: &mut Context) {
-        let dead = BOTH.into_iter().find(|who| {
-            let side = &self.sides[*who as usize];
-            side.awaited && side.silent
-        });
-        for side in &mut self.sides {
-            side.awaited = false;
-        }
-        if let Some(who) = dead {
+        let dead = BOTH.map(|who| self.side(who).is_dead().then_some(who));
+        if let Some(who) = dead.into_iter().flatten().next() {
             let text = format!("no answer to a ping by the {}", who.name());
             self.end("ping_timeout", 1011, &text, context);
         }
@@ -442,7 +430,7 @@ impl Tunnel {
             expires: self.expires,
             active: self.counters.active(),
             pinged: self.pinged,
-            awaiting: self.sides.iter().any(|side| side.awaited),
+            awaiting: self.sides.iter().any(Side::awaited),
         }
     }
 
@@ -455,6 +443,6 @@ impl Tunnel {
             }
             cut_at => cut_at,
         };
-        context.timers.bring_forward(self.token, &mut self.timer, when);
+        context.timers.bring_forward(slot(self.token), when);
     }
 }

@@ -13,7 +13,7 @@ use crate::call::{Call, Client};
 use crate::context::Context;
 use crate::frames::{CLOSE, FIN, MASK, PING, PONG, frame, masked};
 use crate::limits::Limits;
-use crate::shared::{Adoption, BOTH, Counters, End, Event, Shared, Token, Who};
+use crate::shared::{Adoption, BOTH, Counters, End, Event, Shared, Token, Who, slot};
 use crate::sys::{Micros, NEVER, Ready, Socket};
 use crate::tunnel::{Left, Tunnel};
 
@@ -149,7 +149,7 @@ impl Rig {
     fn until(&mut self, moment: Micros) {
         while self.context.timers.next() <= moment {
             self.context.now = self.context.timers.next();
-            assert_eq!(self.context.timers.due(self.context.now), Some(TOKEN));
+            assert_eq!(self.context.timers.due(self.context.now), Some(slot(TOKEN)));
             if let Some(tunnel) = &mut self.tunnel {
                 tunnel.due(&mut self.context);
             }
