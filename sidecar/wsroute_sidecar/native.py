@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from wsroute_api import log
 from wsroute_sidecar._relay import SLOT_MASK, Relay, Tunnel
 from wsroute_sidecar.dial import (
     Bare,
@@ -181,11 +182,13 @@ class NativeEngine:
         return Refused(transport, received + caller.buffer)
 
     def _take_events(self) -> None:
-        for event in self._relay.events(_BATCH):
-            try:
-                self._tell(event)
-            except Exception as error:  # noqa: BLE001 - the next one is for somebody else
-                self._loop.call_exception_handler({"message": "in an owner", "exception": error})
+        with log.together():
+            for event in self._relay.events(_BATCH):
+                try:
+                    self._tell(event)
+                except Exception as error:  # noqa: BLE001 - the next one is for somebody else
+                    context = {"message": "in an owner", "exception": error}
+                    self._loop.call_exception_handler(context)
 
     def _tell(self, event: Event) -> None:
         match event:

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -69,3 +70,21 @@ def test_lines_below_the_level_are_left_out(capsys: pytest.CaptureFixture[str]) 
     log.info("quiet")
     log.debug("quiet")
     assert capsys.readouterr().err == ""
+
+
+def test_lines_of_a_block_are_written_at_once_also_where_it_fails() -> None:
+    writes: list[str] = []
+
+    def fail() -> None:
+        with log.together():
+            log.warning("one")
+            with log.together():
+                log.warning("two")
+            assert writes == []
+            raise LookupError
+
+    with mock.patch("sys.stderr", mock.Mock(write=writes.append)):
+        with pytest.raises(LookupError):
+            fail()
+        log.warning("three")
+    assert [len(each.splitlines()) for each in writes] == [2, 1]

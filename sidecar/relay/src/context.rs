@@ -8,6 +8,7 @@ use rustix::io::Result;
 use crate::shared::{Event, Shared, Token, Who};
 use crate::sys::{Micros, Pipe, clock};
 use crate::timers::Timers;
+use crate::told::Told;
 
 /// Bytes that are taken at a time.
 const ROOM: usize = 256 * 1024;
@@ -16,7 +17,7 @@ pub struct Context {
     pub now: Micros,
     pub shared: Arc<Shared>,
     pub timers: Timers,
-    pub told: Vec<Event>,
+    pub told: Told,
     /// Whatever is read goes through it. One serves all, as nothing stays in it.
     pub buffer: Box<[u8]>,
     /// What goes around the buffer. Nothing stays in it, either.
@@ -31,11 +32,16 @@ impl Context {
             now: clock(),
             shared,
             timers: Timers::default(),
-            told: Vec::new(),
+            told: Told::default(),
             buffer: vec![0; ROOM].into(),
             pipe: Pipe::new(ROOM)?,
             secret: RandomState::new(),
         })
+    }
+
+    /// Has the interpreter told of `event`.
+    pub fn tell(&mut self, event: Event) {
+        self.told.push(event, self.now);
     }
 
     /// Payload of the sidecar's own pings to one side of a tunnel, which nobody else can guess.

@@ -43,7 +43,7 @@ impl Engine {
 
     fn turn(&mut self, ready: &mut Vec<Ready>) -> Result<()> {
         let idle_until = match self.again.is_empty() {
-            true => self.context.timers.next(),
+            true => self.context.timers.next().min(self.context.told.due()),
             false => 0,
         };
         let commands = self.context.shared.commands(idle_until);
@@ -62,7 +62,9 @@ impl Engine {
         while let Some(slot) = self.context.timers.due(self.context.now) {
             self.due(slot);
         }
-        self.context.shared.tell(&mut self.context.told);
+        if self.context.told.due() <= self.context.now {
+            self.context.told.deliver(&self.context.shared);
+        }
         Ok(())
     }
 
@@ -143,7 +145,7 @@ impl Engine {
             Left::Over => {
                 if let Entry::Tunnel(tunnel) = std::mem::take(self.entry(token)) {
                     let end = tunnel.into_end(&mut self.context);
-                    self.context.told.push(Event::Ended { token, end });
+                    self.context.tell(Event::Ended { token, end });
                 }
             }
         }
@@ -174,10 +176,10 @@ impl Engine {
     fn came_of_call(&mut self, token: Token, outcome: Option<Outcome>) {
         match outcome {
             None => {}
-            Some(Outcome::Told(event)) => self.context.told.push(event),
+            Some(Outcome::Told(event)) => self.context.tell(event),
             Some(Outcome::Opens { adoption, subprotocol }) => {
                 let counters = Arc::clone(&adoption.counters);
-                self.context.told.push(Event::Opened { token, counters, subprotocol });
+                self.context.tell(Event::Opened { token, counters, subprotocol });
                 self.adopt(*adoption);
             }
         }

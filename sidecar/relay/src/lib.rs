@@ -7,7 +7,7 @@
 //! - `tracker` follows frames, `frames` makes them, `limits` says what the clock asks: all pure
 //! - `side` and `tunnel` are the rules of the relay, `call` those of the dial before it, `request`
 //!   those of what asks for it, `answer` those of what it is answered
-//! - `engine` is the thread, `context` what it has for all, `timers` its clock, `shared` what it has
+//! - `engine` is the thread, `context` what it has for all, `timers` its clock, `told` what it has to tell, `shared` what it has
 //!   in common with Python
 //! - `python` is the module that Python imports
 //!
@@ -29,6 +29,7 @@ mod side;
 mod sys;
 pub mod thread;
 mod timers;
+mod told;
 pub mod tracker;
 mod tunnel;
 #[cfg(test)]

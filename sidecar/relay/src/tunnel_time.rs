@@ -212,7 +212,7 @@ impl Rig {
         for far in self.far.iter_mut().filter(|far| !far.stalled) {
             seen.extend(far.gets().iter().map(|what| format!("{} gets {what}", far.who.name())));
         }
-        for event in self.context.told.drain(..) {
+        for event in self.context.told.drain() {
             let Event::Ponged { who, .. } = event else { panic!("no other is told here") };
             seen.push(format!("{} answered", who.name()));
         }
