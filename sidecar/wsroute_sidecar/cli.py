@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from wsroute_api import log
-from wsroute_sidecar import config, flags, lean
+from wsroute_sidecar import config, flags, lean, loops
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,10 +28,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(settings: config.Settings) -> int:
-    import uvloop  # noqa: PLC0415 - management commands have no use for it
-
+    """Management commands have no use for what is imported here; the order saves memory."""
+    loop_factory = loops.factory(settings)
     lean.postpone("aiohttp")
+    import asyncio  # noqa: PLC0415
+
     from wsroute_sidecar.server import run  # noqa: PLC0415
 
-    uvloop.run(run(settings))
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(run(settings))
     return 0

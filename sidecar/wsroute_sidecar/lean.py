@@ -1,5 +1,7 @@
-"""aiohttp as far as it is used: its client is a fifth of the process's memory.
+"""Modules as far as they are used: the sidecar is in every pod, so each import costs many times.
 
+OpenSSL is left out where nobody speaks TLS; all that would use it has a way for a Python that was
+built without it. aiohttp's client, a fifth of the process's memory, waits for its first use.
 Whoever imports any module of a package runs the package's own `__init__` first, and aiohttp's
 imports everything. Here the package is there from the start without that; its `__init__` runs when
 somebody asks the package itself for a name, as who needs the client does.
@@ -11,7 +13,20 @@ import importlib.util
 import sys
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import Any, Final, cast
+
+_BUILTIN_HASHES: Final = ("_sha1", "_sha256" if sys.version_info < (3, 12) else "_sha2")
+
+
+def leave_out_openssl() -> None:
+    """Do as if Python was built without it. Its hashes stay where there are no others."""
+    _leave_out("ssl")
+    if all(importlib.util.find_spec(module) is not None for module in _BUILTIN_HASHES):
+        _leave_out("_hashlib")
+
+
+def _leave_out(module: str) -> None:
+    sys.modules.setdefault(module, cast(ModuleType, None))  # so an import says ImportError
 
 
 def postpone(package: str) -> None:
