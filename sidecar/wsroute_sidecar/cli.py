@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from wsroute_api import log
 from wsroute_sidecar import config, flags, lean, loops
 
 
@@ -18,7 +17,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             from wsroute_sidecar import manage  # noqa: PLC0415 - whoever serves has no use for it
 
             return manage.run(settings.control, given)
-        log.setup(settings.log_level, settings.log_format)
         return _serve(settings)
     except (ValueError, OSError) as error:
         print(f"wsroute-sidecar: {error}", file=sys.stderr)
@@ -29,12 +27,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _serve(settings: config.Settings) -> int:
     """Management commands have no use for what is imported here; the order saves memory."""
+    lean.postpone()
     loop_factory = loops.factory(settings)
-    lean.postpone("aiohttp")
     import asyncio  # noqa: PLC0415
 
+    from wsroute_api import log  # noqa: PLC0415
     from wsroute_sidecar.server import run  # noqa: PLC0415
 
+    log.setup(settings.log_level, settings.log_format)
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(run(settings))
     return 0
