@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 POSTPONED: Final[Mapping[str, Sequence[str]]] = {
     "aiohttp": ("__version__",),  # its `__init__` imports all of it, of which the client is 5 MB
+    "aiohttp.http": ("SERVER_SOFTWARE", "WebSocketReader"),  # WebSockets of aiohttp's own
+    "aiohttp.multipart": ("BodyPartReader", "MultipartReader"),
     "attr.validators": (),
     "email.header": (),
     "email.parser": ("HeaderParser",),
@@ -34,12 +36,22 @@ POSTPONED: Final[Mapping[str, Sequence[str]]] = {
     "html": ("escape",),
     "idna": (),
     "locale": (),
+    "mimetypes": (),
     "msgspec._json_schema": ("schema", "schema_components"),
     "msgspec.inspect": (),
     "tempfile": ("SpooledTemporaryFile",),
     "urllib.request": ("getproxies", "proxy_bypass"),
 }
 """Modules, and names that others import from them."""
+
+PASSED_ON: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
+    "aiohttp.http": {
+        "aiohttp.http_exceptions": ("HttpProcessingError",),
+        "aiohttp.http_parser": ("HttpRequestParser", "RawRequestMessage"),
+        "aiohttp.http_writer": ("HttpVersion10", "HttpVersion11", "StreamWriter"),
+    }
+}
+"""Names that a module has from others, which are needed and give them at once."""
 
 _BUILTIN_HASHES: Final = ("_sha1", "_sha256" if sys.version_info < (3, 12) else "_sha2")
 
@@ -99,6 +111,9 @@ class _Postponing:
         names = vars(module)
         names["__getattr__"] = self._ours = functools.partial(self._missing, module)
         names.update({name: _StandIn(functools.partial(self._ours, name)) for name in self._names})
+        for source, passed_on in PASSED_ON.get(module.__name__, {}).items():
+            given = importlib.import_module(source)
+            names.update({name: getattr(given, name) for name in passed_on})
 
     def _missing(self, module: ModuleType, name: str) -> Any:
         if name not in self._names:
@@ -131,6 +146,9 @@ class _StandIn:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._find(), name)
+
+    def __instancecheck__(self, value: object) -> bool:
+        return isinstance(value, self._find())
 
 
 def _is_below(module: ModuleType, name: str) -> bool:
