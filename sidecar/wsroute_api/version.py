@@ -10,7 +10,8 @@ class Version(argparse.Action):
     """Print the command's name and version, and exit."""
 
     def __init__(self, option_strings: list[str], dest: str, **_: Any) -> None:
-        super().__init__(option_strings, dest, nargs=0, help="show the version and exit")
+        none = argparse.SUPPRESS  # it is no value that is parsed
+        super().__init__(option_strings, none, 0, default=none, help="show the version and exit")
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         """Do so."""

@@ -6,6 +6,7 @@ kopf, any client of the API server, and every import that does not earn its memo
 The way of a byte, and where to read about it:
 
     server    sockets, signals, the order in which things start and end
+    loops     the event loop, and whether OpenSSL is there
     adapter   all that is used of the internals of aiohttp's server (`adapter_client`: its client's)
     accepting connections where the native engine serves: a plain request to upgrade stands alone,
               without aiohttp; all others, and those that come to no tunnel, go to `adapter`
@@ -30,7 +31,8 @@ Decisions are pure (no asyncio, no aiohttp, no clock) and stand apart:
 
 A table of routes comes in by `admin` (signed pushes) or `standalone` (a file) and is swapped in
 `routes` by `serving`; `tunnels` knows what is open, `drain` ends it in order; `control` (with
-`manage` for people), `health` and `metrics` show it. Before HTTP stand `tls` and `proxied`, which
-reads `proxy_protocol`; `tracing` is there where its library is. `lean` keeps aiohttp's client out
-of memory until plain HTTP needs it.
+`manage` for people), `health` and `metrics` show it; `ports` is the HTTP of them. Before a client's
+HTTP stand `tls` and `proxied`, which reads `proxy_protocol`; `tracing` is there where its library
+is. `cli` begins, with the command line from `flags`, or `commands` where more is to be said. `lean`
+keeps out of memory what nobody needs yet.
 """

@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from aiohttp import web
 
 from wsroute_api import contract, log, snapshot
 from wsroute_api.snapshot import Claims, UntrustedError
 from wsroute_sidecar.config import Settings
 from wsroute_sidecar.flood import Limited
-from wsroute_sidecar.reply import reply
+from wsroute_sidecar.ports import Port, Reply, Request, TooLarge, reply
 from wsroute_sidecar.routes import Compiled, Unprogrammable
 from wsroute_sidecar.serving import Serving
 
@@ -131,32 +130,30 @@ def _keep(path: Path, token: bytes) -> None:
         log.error("snapshot_not_kept", error, path=str(path))
 
 
-def application(snapshots: Snapshots, serving: Serving) -> web.Application:
+def port(snapshots: Snapshots, serving: Serving) -> Port:
     """The push port's HTTP interface."""
     admitted: list[float] = []
 
-    async def put(request: web.Request) -> web.Response:
+    async def put(request: Request) -> Reply:
         if not _admit(admitted, time.monotonic):
             return reply(429, error="too many pushes")
         try:
             claims = await snapshots.accept(await request.read(), time.time())
-        except web.HTTPRequestEntityTooLarge:
+        except TooLarge:
             return reply(413, error=f"larger than {contract.SNAPSHOT_MAX_BYTES} bytes")
         except Rejected as error:
-            _rejected(client=request.remote, status=error.status, why=str(error))
+            _rejected(client=request.peer, status=error.status, why=str(error))
             return reply(error.status, error=str(error), **_version(snapshots.current))
         return reply(200, **_version(claims))
 
-    async def get(_: web.Request) -> web.Response:
+    async def get(_: Request) -> Reply:
         if snapshots.current is None or serving.compiled is None:
             return reply(404, error="no snapshot yet")
         routes = {route.key: route.generation for route in serving.compiled.routes}
         return reply(200, **_version(snapshots.current), routes=routes)
 
-    app = web.Application(client_max_size=contract.SNAPSHOT_MAX_BYTES)
-    app.router.add_put(contract.SNAPSHOT_PATH, put)
-    app.router.add_get(contract.SNAPSHOT_PATH, get)
-    return app
+    paths = {contract.SNAPSHOT_PATH: {"GET": get, "PUT": put}}
+    return Port(paths, max_body=contract.SNAPSHOT_MAX_BYTES)
 
 
 def _admit(admitted: list[float], clock: Callable[[], float]) -> bool:

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 
-from wsroute_api import log
-from wsroute_api.version import Version
-from wsroute_sidecar import config, lean, manage
+from wsroute_sidecar import config, flags, lean, loops
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit status is 0, or 1 with one line that says what was wrong."""
-    parser = argparse.ArgumentParser(
-        prog="wsroute-sidecar",
-        description="Upgrade-aware forwarding of WebSocket and HTTP to the containers of this pod.",
-    )
-    parser.add_argument("--version", action=Version)
-    config.add_flags(parser)
-    manage.add_commands(parser)
-    flags = vars(parser.parse_args(argv))
+    given = flags.read(sys.argv[1:] if argv is None else argv)
     try:
-        settings = config.settings(flags)
-        if flags["command"] is not None:
-            return manage.run(settings.control, flags)
-        log.setup(settings.log_level, settings.log_format)
+        settings = config.settings(given)
+        if given["command"] is not None:
+            from wsroute_sidecar import manage  # noqa: PLC0415 - whoever serves has no use for it
+
+            return manage.run(settings.control, given)
         return _serve(settings)
     except (ValueError, OSError) as error:
         print(f"wsroute-sidecar: {error}", file=sys.stderr)
@@ -35,10 +26,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(settings: config.Settings) -> int:
-    import uvloop  # noqa: PLC0415 - management commands have no use for it
+    """Management commands have no use for what is imported here; the order saves memory."""
+    lean.postpone()
+    loop_factory = loops.factory(settings)
+    import asyncio  # noqa: PLC0415
 
-    lean.postpone("aiohttp")
+    from wsroute_api import log  # noqa: PLC0415
     from wsroute_sidecar.server import run  # noqa: PLC0415
 
-    uvloop.run(run(settings))
+    log.setup(settings.log_level, settings.log_format)
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(run(settings))
     return 0

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
 import ipaddress
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from wsroute_api import contract
 from wsroute_api.address import Address
@@ -16,8 +14,7 @@ from wsroute_api.address import Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """All that the sidecar can be told at its start."""
 
     routes: Path | None = None
@@ -56,7 +53,7 @@ def _switch(text: str) -> bool:
     return text.lower() == "true"
 
 
-_FLAGS: Final[Mapping[str, tuple[Callable[[str], Any], str, str]]] = {
+FLAGS: Final[Mapping[str, tuple[Callable[[str], Any], str, str]]] = {
     "routes": (Path, "FILE", "serve the WebSocketRoutes of this YAML file, without a cluster"),
     "listen": (Address.parse, "HOST:PORT", "where clients connect"),
     "push": (Address.parse, "HOST:PORT", "where the operator pushes snapshots"),
@@ -73,6 +70,8 @@ _FLAGS: Final[Mapping[str, tuple[Callable[[str], Any], str, str]]] = {
     "tls_key": (Path, "FILE", "its private key, PEM"),
     "tracing": (_switch, "BOOL", "OpenTelemetry spans, if its library is installed"),
 }
+"""How a setting that a person may choose is read, and what `--help` says of it."""
+
 _IDENTITY: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "namespace": (contract.ENV_NAMESPACE, str),
     "pod_uid": (contract.ENV_POD_UID, str),
@@ -82,22 +81,10 @@ _IDENTITY: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
 }
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Give `parser` one flag for each setting that a person may choose."""
-    for name, (_, metavar, text) in _FLAGS.items():
-        default = next(f.default for f in dataclasses.fields(Settings) if f.name == name)
-        shown = f" (default {default})" if default not in (None, (), False) else ""
-        parser.add_argument(
-            f"--{name.replace('_', '-')}",
-            metavar=metavar,
-            help=f"{text}{shown} [WSROUTE_{name.upper()}]",
-        )
-
-
 def settings(flags: Mapping[str, str | None], environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings that `flags` and then `environ` ask for; ValueError names the wrong one."""
     chosen: dict[str, Any] = {}
-    for name, (parse, _, _) in _FLAGS.items():
+    for name, (parse, _, _) in FLAGS.items():
         text = flags.get(name) or environ.get(f"WSROUTE_{name.upper()}")
         if text:
             try:

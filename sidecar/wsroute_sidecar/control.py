@@ -8,12 +8,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
-from aiohttp import web
 
 from wsroute_sidecar.drain import Drainer
 from wsroute_sidecar.frames import close_frame
+from wsroute_sidecar.ports import Port, Reply, Request, reply
 from wsroute_sidecar.relay_types import Reason
-from wsroute_sidecar.reply import reply
 from wsroute_sidecar.routes import Live
 from wsroute_sidecar.tunnels import Ended, Record, Tunnels
 from wsroute_sidecar.turns import in_turns
@@ -32,10 +31,10 @@ class CloseOrder(msgspec.Struct, forbid_unknown_fields=True):
     reason: str = "closed by an administrator"
 
 
-def application(live: Live, tunnels: Tunnels, drainer: Drainer) -> web.Application:
+def port(live: Live, tunnels: Tunnels, drainer: Drainer) -> Port:
     """The control socket's HTTP interface."""
 
-    async def connections(request: web.Request) -> web.Response:
+    async def connections(request: Request) -> Reply:
         now, route = tunnels.time(), request.query.get("route")
         live_ones = [
             _listed(record, now)
@@ -45,7 +44,7 @@ def application(live: Live, tunnels: Tunnels, drainer: Drainer) -> web.Applicati
         ended = [_gone(item, now) for item in tunnels.ended]
         return reply(200, connections=live_ones, ended=ended)
 
-    async def close(request: web.Request) -> web.Response:
+    async def close(request: Request) -> Reply:
         try:
             order = msgspec.json.decode(await request.read(), type=CloseOrder)
             close_frame(order.code, order.reason, mask=False)
@@ -57,7 +56,7 @@ def application(live: Live, tunnels: Tunnels, drainer: Drainer) -> web.Applicati
                 record.tunnel.end(Reason.KILLED, order.code, order.reason)
         return reply(200 if chosen else 404, closed=len(chosen))
 
-    async def drain(request: web.Request) -> web.Response:
+    async def drain(request: Request) -> Reply:
         try:
             drainer.drain(accept=_seconds(request.query.get("accept", "0")))
         except ValueError as error:
@@ -66,17 +65,19 @@ def application(live: Live, tunnels: Tunnels, drainer: Drainer) -> web.Applicati
             await drainer.drained()
         return reply(200, open=len(tunnels))
 
-    async def routes(_: web.Request) -> web.Response:
+    async def routes(_: Request) -> Reply:
         table = live.table
         listed = [] if table is None else [msgspec.to_builtins(route) for route in table.routes]
         return reply(200, routes=listed)
 
-    app = web.Application()
-    app.router.add_get("/v1/connections", connections)
-    app.router.add_post("/v1/close", close)
-    app.router.add_post("/v1/drain", drain)
-    app.router.add_get("/v1/routes", routes)
-    return app
+    return Port(
+        {
+            "/v1/connections": {"GET": connections},
+            "/v1/close": {"POST": close},
+            "/v1/drain": {"POST": drain},
+            "/v1/routes": {"GET": routes},
+        }
+    )
 
 
 def _is_meant(record: Record, order: CloseOrder) -> bool:

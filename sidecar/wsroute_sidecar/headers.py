@@ -215,4 +215,9 @@ def refusal(
     ]
     if close and all(name != b"Connection" for name, _ in fields):
         fields.append((b"Connection", b"close"))
-    return serialize(f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode(), fields), body
+    return serialize(status_line(status), fields), body
+
+
+def status_line(status: int) -> bytes:
+    """The first line of a response (RFC 9112 section 4)."""
+    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode()

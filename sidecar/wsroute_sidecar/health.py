@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from aiohttp import web
-
 from wsroute_sidecar.metrics import Metrics
+from wsroute_sidecar.ports import Port, Reply, Request, text
 from wsroute_sidecar.routes import Live
 from wsroute_sidecar.tunnels import Tunnels
 from wsroute_sidecar.turns import in_turns
@@ -15,20 +14,20 @@ from wsroute_sidecar.turns import in_turns
 _COUNTED_AT_ONCE: Final = 250
 
 
-def application(live: Live, tunnels: Tunnels, counted: Metrics) -> web.Application:
+def port(live: Live, tunnels: Tunnels, counted: Metrics) -> Port:
     """`/healthz`: the process lives. `/readyz`: it has routes, and is not being drained."""
 
-    async def healthz(_: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
+    async def healthz(_: Request) -> Reply:
+        return text(200, "ok\n")
 
-    async def readyz(_: web.Request) -> web.Response:
+    async def readyz(_: Request) -> Reply:
         if tunnels.draining:
-            return web.Response(status=503, text="this pod is being drained\n")
+            return text(503, "this pod is being drained\n")
         if live.table is None:
-            return web.Response(status=503, text="no routes have arrived yet\n")
-        return web.Response(text="ok\n")
+            return text(503, "no routes have arrived yet\n")
+        return text(200, "ok\n")
 
-    async def metrics(_: web.Request) -> web.Response:
+    async def metrics(_: Request) -> Reply:
         sums = counted.sums()
         async for record in in_turns(tunnels, _COUNTED_AT_ONCE):
             if record.tunnel is not None:
@@ -39,11 +38,7 @@ def application(live: Live, tunnels: Tunnels, counted: Metrics) -> web.Applicati
             "wsroute_draining": int(tunnels.draining),
             "wsroute_tasks": len(asyncio.all_tasks()),
         }
-        text = counted.render(sums, gauges)
-        return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4"})
+        return text(200, counted.render(sums, gauges), "text/plain; version=0.0.4")
 
-    app = web.Application()
-    app.router.add_get("/healthz", healthz)
-    app.router.add_get("/readyz", readyz)
-    app.router.add_get("/metrics", metrics)
-    return app
+    paths = {"/healthz": healthz, "/readyz": readyz, "/metrics": metrics}
+    return Port({path: {"GET": handler} for path, handler in paths.items()})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import http.client
 import json
 import socket
@@ -12,26 +11,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from wsroute_api import listing
-
-
-def add_commands(parser: argparse.ArgumentParser) -> None:
-    """Give `parser` the commands that manage a running sidecar."""
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    connections = commands.add_parser("connections", help="list live tunnels")
-    connections.add_argument("--route", metavar="NAMESPACE/NAME", help="only those of this route")
-    connections.add_argument("-o", "--output", choices=("table", "json"), default="table")
-    close = commands.add_parser("close", help="end one tunnel, or all of a route")
-    close.add_argument("id", nargs="?", metavar="ID", help="as `connections` lists it")
-    close.add_argument("--route", metavar="NAMESPACE/NAME", help="all tunnels of this route")
-    close.add_argument("--code", type=int, default=1001, help="close code (default 1001)")
-    close.add_argument("--reason", default="closed by an administrator", help="close reason")
-    close.add_argument("-o", "--output", choices=("text", "json"), default="text")
-    drain = commands.add_parser("drain", help="take no new tunnels, and end the live ones politely")
-    drain.add_argument("--wait", action="store_true", help="return when no tunnel is left")
-    drain.add_argument(
-        "--accept", default="0", metavar="SECONDS", help="take new tunnels for so long"
-    )
-    commands.add_parser("routes", help="print the routes that are served, as JSON")
 
 
 def run(path: Path, flags: Mapping[str, Any]) -> int:

@@ -14,8 +14,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import web
-
 from wsroute_api import log
 from wsroute_api.address import Address
 from wsroute_sidecar import control, engines, health
@@ -26,6 +24,7 @@ from wsroute_sidecar.engines import Engine
 from wsroute_sidecar.forward import Begin, Forwarder
 from wsroute_sidecar.headers import within
 from wsroute_sidecar.metrics import Metrics
+from wsroute_sidecar.ports import Port
 from wsroute_sidecar.proxied import ProxiedServer
 from wsroute_sidecar.routes import Live
 from wsroute_sidecar.serving import Serving
@@ -45,6 +44,9 @@ is refused, who only asks by plain HTTP, who says nothing. Beyond them connectio
 
 _LAST_WORDS: Final = 1.0
 """Seconds that requests in flight have when everything else has ended."""
+
+_PATIENCE: Final = 60.0
+"""Seconds that a program has for the answer to what it has asked before."""
 
 _BACKLOG: Final = 4096
 
@@ -92,11 +94,9 @@ async def _serve(settings: Settings, engine: Engine) -> None:
         stack.push_async_callback(server.shutdown, _LAST_WORDS)
         await stack.enter_async_context(_routes(settings, serving))
         await stack.enter_async_context(
-            _http(health.application(live, tunnels, metrics), settings.metrics, "metrics")
+            _http(health.port(live, tunnels, metrics), settings.metrics, "metrics")
         )
-        await stack.enter_async_context(
-            _control(control.application(live, tunnels, drainer), settings)
-        )
+        await stack.enter_async_context(_control(control.port(live, tunnels, drainer), settings))
         begin = None
         if bare is not None and bare.takes(settings.backend_host):
             begin = functools.partial(forward.begin, bare)
@@ -157,7 +157,7 @@ async def _routes(settings: Settings, serving: Serving) -> AsyncIterator[None]:
 
         snapshots = admin.Snapshots(settings, serving)
         snapshots.restore(time.time())
-        async with _http(admin.application(snapshots, serving), settings.push, "push"):
+        async with _http(admin.port(snapshots, serving), settings.push, "push"):
             yield
         return
     from wsroute_sidecar.standalone import Manifests  # noqa: PLC0415 - YAML, as pushes do not
@@ -171,48 +171,49 @@ async def _routes(settings: Settings, serving: Serving) -> AsyncIterator[None]:
         watch.cancel()
 
 
-def _http(
-    app: web.Application, address: Address, what: str
-) -> contextlib.AbstractAsyncContextManager[None]:
-    async def start(runner: web.AppRunner) -> None:
-        await web.TCPSite(runner, address.host, address.port).start()
+def _http(port: Port, address: Address, what: str) -> contextlib.AbstractAsyncContextManager[None]:
+    loop = asyncio.get_running_loop()
 
-    return _running(app, f"--{what} {address}", start)
+    def listen(server: Server) -> Awaitable[asyncio.Server]:
+        return loop.create_server(server, address.host, address.port)
+
+    return _answering(port, f"--{what} {address}", listen)
 
 
 @contextlib.asynccontextmanager
-async def _control(app: web.Application, settings: Settings) -> AsyncIterator[None]:
+async def _control(port: Port, settings: Settings) -> AsyncIterator[None]:
     """The management socket; what an earlier process left in its place is removed."""
     path = settings.control
 
-    async def start(runner: web.AppRunner) -> None:
+    async def listen(server: Server) -> asyncio.Server:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
-        await web.UnixSite(runner, str(path)).start()
+        listener = await asyncio.get_running_loop().create_unix_server(server, str(path))
         path.chmod(0o660)
+        return listener
 
     try:
-        async with _running(app, f"--control {path}", start):
+        async with _answering(port, f"--control {path}", listen):
             yield
     finally:
         path.unlink(missing_ok=True)
 
 
 @contextlib.asynccontextmanager
-async def _running(
-    app: web.Application, flag: str, start: Callable[[web.AppRunner], Awaitable[None]]
+async def _answering(
+    port: Port, flag: str, listen: Callable[[Server], Awaitable[asyncio.Server]]
 ) -> AsyncIterator[None]:
-    """Run `app` on the site that `start` opens; ValueError names the `flag` where it cannot."""
-    runner = web.AppRunner(app, access_log=None, handle_signals=False)
-    await runner.setup()
+    """Answer on what `listen` opens; ValueError names the `flag` where it cannot."""
+    server = port.server()
     try:
-        try:
-            await start(runner)
-        except OSError as error:
-            raise ValueError(f"{flag}: {error.strerror}") from error
+        listener = await listen(server)
+    except OSError as error:
+        raise ValueError(f"{flag}: {error.strerror}") from error
+    try:
         yield
     finally:
-        await runner.cleanup()
+        listener.close()
+        await server.shutdown(_PATIENCE)
 
 
 @contextlib.asynccontextmanager

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import argparse
 import ipaddress
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 
 from wsroute_api import contract
 from wsroute_api.address import Address
-from wsroute_sidecar.config import Settings, add_flags, settings
+from wsroute_sidecar.config import Settings, settings
 
 
 @pytest.mark.parametrize(
@@ -91,11 +90,3 @@ def test_a_wrong_setting_is_named(flags: dict[str, str | None], why: str) -> Non
 def test_a_wrong_variable_is_named_by_its_flag() -> None:
     with pytest.raises(ValueError, match="--push: 'x' is not HOST:PORT"):
         settings({}, {"WSROUTE_PUSH": "x"})
-
-
-def test_every_flag_tells_its_variable() -> None:
-    parser = argparse.ArgumentParser()
-    add_flags(parser)
-    told = parser.format_help()
-    flags = vars(parser.parse_args([]))
-    assert all(f"[WSROUTE_{name.upper()}]" in told.replace("\n", " ") for name in flags)
