@@ -67,7 +67,12 @@ class Acceptor:
         def answer(fd: int, handler: Handler) -> None:
             self._settle(fd, peer, request.received, handler)
 
-        if not self._begin(request, peer, fd, answer):
+        try:
+            begun = self._begin(request, peer, fd, answer)
+        except Exception as error:  # noqa: BLE001 - the next connection is somebody else's
+            log.error("upgrade_failed", error)
+            begun = False
+        if not begun:
             self._settle(fd, peer, request.received)
 
     def _settle(self, fd: int, peer: str, data: bytes, handler: Handler | None = None) -> None:

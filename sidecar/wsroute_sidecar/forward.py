@@ -278,15 +278,18 @@ class Forwarder:
                     left, lambda each: self._told(each, self._opened(each, policy, record, came()))
                 )
 
-        judge = Judge(Upgrade(request.accept, ()), policy.response_headers)
-        engine.begin(
-            Bare(fd, request.early),
-            self._dial(policy, self._head(routed, request, record.id)),
-            judge,
-            _drawn(policy),
-            record,
-            turned_down=turned_down,
-        )
+        try:
+            engine.begin(
+                Bare(fd, request.early),
+                self._dial(policy, self._head(routed, request, record.id)),
+                Judge(Upgrade(request.accept, ()), policy.response_headers),
+                _drawn(policy),
+                record,
+                turned_down=turned_down,
+            )
+        except BaseException:
+            self._tunnels.release(record)
+            raise
         return True
 
     def _head(self, routed: _Routed, request: Request, request_id: str) -> bytes:

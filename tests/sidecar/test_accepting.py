@@ -111,6 +111,21 @@ async def test_an_upgrade_that_is_not_begun_is_answered_as_any_request(
         assert await rest(client) == NO
 
 
+async def test_a_fault_in_who_begins_upgrades_harms_no_other_connection(
+    listener: socket.socket, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: object) -> bool:
+        raise RuntimeError("a mistake")
+
+    async with (
+        sent(listener, UPGRADE) as one,
+        sent(listener, UPGRADE) as another,
+        accepting_from(listener, says_no, fails),
+    ):
+        assert [await rest(one), await rest(another)] == [NO, NO]
+    assert capsys.readouterr().err.count("a mistake") == 2
+
+
 async def test_an_upgrade_that_came_to_nothing_is_answered_by_who_knows_why(
     listener: socket.socket,
 ) -> None:
