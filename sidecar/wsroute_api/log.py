@@ -15,25 +15,35 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Concatenate, Final, ParamSpec
 
 import msgspec
 
-_Form = Callable[[datetime.datetime, str, str, Mapping[str, Any]], str]
-"""A line, with its end, of a moment, a level, an event and fields."""
+
+class Line(msgspec.Struct, frozen=True):
+    """The beginning of a line whose fields are known: that costs a third of one that is a dict."""
+
+    time: datetime.datetime
+    level: str
+    event: str
+
+
+_Form = Callable[[Line | dict[str, Any]], str]
+"""The text of a line, with its end."""
 
 _encoder: Final = msgspec.json.Encoder(enc_hook=str)
 
 
-def _json(moment: datetime.datetime, level: str, event: str, fields: Mapping[str, Any]) -> str:
-    line = {"time": moment, "level": level, "event": event, **fields}
+def _json(line: Line | dict[str, Any]) -> str:
     return _encoder.encode(line).decode() + "\n"
 
 
 _COLOURS: Final = {"warning": "\033[33m", "error": "\033[31m", "debug": "\033[2m"}
 
 
-def _text(moment: datetime.datetime, level: str, event: str, fields: Mapping[str, Any]) -> str:
+def _text(line: Line | dict[str, Any]) -> str:
+    fields = msgspec.structs.asdict(line) if isinstance(line, Line) else line
+    moment, level, event = (fields.pop(name) for name in Line.__struct_fields__)
     at = f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"
     pairs = "  ".join(f"{name}={_plain(value)}" for name, value in fields.items())
     words = escaped(event).replace("_", " ")
@@ -59,11 +69,18 @@ class _Sink:
         self.held: list[str] | None = None
 
     def write(self, level: str, event: str, fields: Mapping[str, Any]) -> None:
-        line = self.form(datetime.datetime.now(datetime.UTC), level, event, fields)
+        self.put({"time": _now(), "level": level, "event": event, **fields})
+
+    def put(self, line: Line | dict[str, Any]) -> None:
+        text = self.form(line)
         if self.held is None:
-            sys.stderr.write(line)
+            sys.stderr.write(text)
         else:
-            self.held.append(line)
+            self.held.append(text)
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
 
 
 _sink = _Sink(_json, logging.WARNING)
@@ -118,6 +135,20 @@ def debug(event: str, **fields: object) -> None:
     """What only a developer asks for."""
     if _sink.level <= logging.DEBUG:
         _sink.write("debug", event, fields)
+
+
+_Fields = ParamSpec("_Fields")
+
+
+def access(
+    line: Callable[Concatenate[datetime.datetime, str, str, _Fields], Line],
+    event: str,
+    *fields: _Fields.args,
+    **named: _Fields.kwargs,
+) -> None:
+    """As `info`, for a kind of Line, and for its fields in their order."""
+    if _sink.level <= logging.INFO:
+        _sink.put(line(_now(), "info", event, *fields, **named))
 
 
 def info(event: str, **fields: object) -> None:

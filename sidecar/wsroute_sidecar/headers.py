@@ -181,7 +181,8 @@ def _forwarding(head: Head, sender: Client, identity: bytes) -> Iterable[tuple[b
 
 def is_loop(head: Head, identity: bytes) -> bool:
     """Whether `head` has passed through this very sidecar before (RFC 9110 section 7.6.3)."""
-    return any(via.split()[1:2] == [identity] for via in tokens(head.fields, b"via"))
+    vias = tokens(head.fields, b"via")
+    return bool(vias) and any(via.split()[1:2] == [identity] for via in vias)
 
 
 def to_client(headers: RawHeaders, modifier: Modifier) -> Fields:

@@ -8,7 +8,6 @@ lives is added when it is asked for.
 from __future__ import annotations
 
 import bisect
-import copy
 import os
 import resource
 from collections import Counter, defaultdict
@@ -44,10 +43,12 @@ class _Histogram:
         self.total += value
 
 
-class _Traffic(msgspec.Struct):
-    """What tunnels of a rule have carried."""
+class _Tunnels(msgspec.Struct):
+    """What has become of a rule's tunnels, and what they have carried."""
 
     opened: int = 0
+    ends: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)
+    lifetimes: _Histogram = msgspec.field(default_factory=lambda: _Histogram(LIFETIMES))
     bytes_in: int = 0
     bytes_out: int = 0
     messages_in: int = 0
@@ -59,33 +60,39 @@ class _Traffic(msgspec.Struct):
         self.messages_in += stats.messages_in
         self.messages_out += stats.messages_out
 
+    def copy(self) -> _Tunnels:
+        return msgspec.structs.replace(self, ends=self.ends.copy())
+
     def series(self) -> Iterator[tuple[str, _Labels, int]]:
         yield "wsroute_tunnels_opened_total", (), self.opened
         yield "wsroute_tunnel_bytes_total", _IN, self.bytes_in
         yield "wsroute_tunnel_bytes_total", _OUT, self.bytes_out
         yield "wsroute_tunnel_messages_total", _IN, self.messages_in
         yield "wsroute_tunnel_messages_total", _OUT, self.messages_out
+        for end, number in self.ends.items():
+            labels = zip(("reason", "initiator", "code"), end, strict=True)
+            yield "wsroute_tunnels_ended_total", tuple(labels), number
 
 
 class Sums:
     """Counters of what has ended, and of the tunnels that are added."""
 
-    def __init__(self, counters: _Counters, traffic: Mapping[tuple[str, str], _Traffic]) -> None:
+    def __init__(self, counters: _Counters, tunnels: Mapping[tuple[str, str], _Tunnels]) -> None:
         self.open: Final[Counter[_Labels]] = Counter()
         self._counters: Final = {name: dict(series) for name, series in counters.items()}
-        self._traffic: Final = {rule: copy.copy(each) for rule, each in traffic.items()}
+        self._tunnels: Final = {rule: each.copy() for rule, each in tunnels.items()}
 
     def add(self, policy: Policy, stats: Stats) -> None:
         """Count a tunnel that is open."""
         self.open[_route(policy)] += 1
-        self._traffic.setdefault((policy.key, policy.rule), _Traffic()).add(stats)
+        self._tunnels.setdefault((policy.key, policy.rule), _Tunnels()).add(stats)
 
     def families(self) -> Iterator[tuple[str, Mapping[_Labels, int]]]:
         """All counters by name, in order."""
         families = defaultdict(dict, self._counters)
-        for (route, rule), traffic in self._traffic.items():
-            for name, labels, amount in traffic.series():
-                families[name][("route", route), ("rule", rule), *labels] = amount
+        for (route, rule), each in self._tunnels.items():
+            for name, labels, amount in each.series():
+                families[name][*_labels(route, rule), *labels] = amount
         yield from sorted(families.items())
 
 
@@ -94,27 +101,19 @@ class Metrics:
 
     def __init__(self) -> None:
         self._counters: _Counters = defaultdict(Counter)
-        self._traffic: defaultdict[tuple[str, str], _Traffic] = defaultdict(_Traffic)
+        self._tunnels: defaultdict[tuple[str, str], _Tunnels] = defaultdict(_Tunnels)
         self._histograms: defaultdict[str, dict[_Labels, _Histogram]] = defaultdict(dict)
 
     def tunnel_opened(self, policy: Policy) -> None:
         """A handshake has been completed."""
-        self._traffic[policy.key, policy.rule].opened += 1
+        self._tunnels[policy.key, policy.rule].opened += 1
 
     def tunnel_ended(self, policy: Policy, end: End, stats: Stats, age: float) -> None:
         """A tunnel is gone after `age` seconds."""
-        labels = _route(policy)
-        self._count(
-            "wsroute_tunnels_ended_total",
-            (
-                *labels,
-                ("reason", end.reason),
-                ("initiator", end.initiator),
-                ("code", _code(end.code)),
-            ),
-        )
-        self._observe("wsroute_tunnel_duration_seconds", labels, LIFETIMES, age)
-        self._traffic[policy.key, policy.rule].add(stats)
+        tunnels = self._tunnels[policy.key, policy.rule]
+        tunnels.ends[end.reason, end.initiator, _code(end.code)] += 1
+        tunnels.lifetimes.observe(age)
+        tunnels.add(stats)
 
     def ponged(self, policy: Policy, side: str, seconds: float) -> None:
         """A pong of `side` (client or backend) came after `seconds`."""
@@ -141,15 +140,17 @@ class Metrics:
 
         That may take a while: one that ends meanwhile is still among them, so nothing counts twice.
         """
-        return Sums(self._counters, self._traffic)
+        return Sums(self._counters, self._tunnels)
 
     def render(self, sums: Sums, gauges: Mapping[str, float]) -> str:
         """Everything in Prometheus' text format."""
         lines = [*_family("wsroute_tunnels_open", "gauge", sums.open)]
         for name, series in sums.families():
             lines += _family(name, "counter", series)
-        for name, histograms in sorted(self._histograms.items()):
-            lines += _histogram_family(name, histograms)
+        lifetimes = {_labels(*rule): each.lifetimes for rule, each in self._tunnels.items()}
+        histograms = {**self._histograms, "wsroute_tunnel_duration_seconds": lifetimes}
+        for name, histogram in sorted(histograms.items()):
+            lines += _histogram_family(name, histogram)
         for name, value in gauges.items():
             lines += _family(name, "gauge", {(): value})
         lines += _process()
@@ -188,7 +189,11 @@ HELP: Final = {
 
 
 def _route(policy: Policy) -> _Labels:
-    return (("route", policy.key), ("rule", policy.rule))
+    return _labels(policy.key, policy.rule)
+
+
+def _labels(route: str, rule: str) -> _Labels:
+    return (("route", route), ("rule", rule))
 
 
 def _code(code: int | None) -> str:

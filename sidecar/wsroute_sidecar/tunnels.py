@@ -55,7 +55,7 @@ class Record(msgspec.Struct, gc=False):
         return _name(self.number)
 
     def facts(self) -> dict[str, object]:
-        """Who it is, in listings and in the log."""
+        """Who it is, in listings."""
         return {
             "id": self.id,
             "route": self.policy.key,
@@ -91,6 +91,32 @@ class Ended(msgspec.Struct, frozen=True):
     end: End
     age: float
     at: float
+
+
+class _AccessLine(log.Line, frozen=True):
+    """Who a tunnel is, as `Record.facts` says it."""
+
+    id: str
+    route: str
+    rule: str
+    client: str
+    port: int
+
+
+class _OpenedLine(_AccessLine, frozen=True):
+    subprotocol: str
+
+
+class _EndedLine(_AccessLine, frozen=True):
+    reason: Reason
+    initiator: Initiator
+    code: int | None
+    detail: str
+    duration: float
+    bytes_in: int
+    bytes_out: int
+    messages_in: int
+    messages_out: int
 
 
 class _Bucket(msgspec.Struct):
@@ -187,7 +213,17 @@ class Tunnels:
         record.tunnel = tunnel
         record.subprotocol = subprotocol
         self.metrics.tunnel_opened(record.policy)
-        log.info("tunnel_opened", **record.facts(), subprotocol=subprotocol)
+        policy = record.policy
+        log.access(
+            _OpenedLine,
+            "tunnel_opened",
+            record.id,
+            policy.key,
+            policy.rule,
+            record.client,
+            policy.port,
+            subprotocol,
+        )
         if record.doomed is not None:
             record.close(*record.doomed)
 
@@ -200,18 +236,24 @@ class Tunnels:
         self.established -= 1
         self.release(record)
         self.metrics.tunnel_ended(record.policy, end, stats, age)
-        log.info(
+        policy = record.policy
+        log.access(
+            _EndedLine,
             "tunnel_ended",
-            **record.facts(),
-            reason=end.reason,
-            initiator=end.initiator,
-            code=end.code,
-            detail=end.detail,
-            duration=round(age, 3),
-            bytes_in=stats.bytes_in,
-            bytes_out=stats.bytes_out,
-            messages_in=stats.messages_in,
-            messages_out=stats.messages_out,
+            record.id,
+            policy.key,
+            policy.rule,
+            record.client,
+            policy.port,
+            end.reason,
+            end.initiator,
+            end.code,
+            end.detail,
+            round(age, 3),
+            stats.bytes_in,
+            stats.bytes_out,
+            stats.messages_in,
+            stats.messages_out,
         )
 
     def when_empty(self, callback: Callable[[], None]) -> None:
