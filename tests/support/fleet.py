@@ -168,12 +168,16 @@ async def call(
 ) -> Tunnel:
     """Connect and ask for a tunnel; the answer may be any."""
     loop = asyncio.get_running_loop()
-    if sock is None:
-        sock = socket.socket()
-        sock.setblocking(False)
-        await loop.sock_connect(sock, ("127.0.0.1", port))
+    connected, sock = sock is not None, sock or socket.socket()
     name = "localhost" if tls else None
-    _, tunnel = await loop.create_connection(Tunnel, sock=sock, ssl=tls, server_hostname=name)
+    try:
+        if not connected:
+            sock.setblocking(False)
+            await loop.sock_connect(sock, ("127.0.0.1", port))
+        _, tunnel = await loop.create_connection(Tunnel, sock=sock, ssl=tls, server_hostname=name)
+    except BaseException:
+        sock.close()  # who is cancelled here has no other hold of it
+        raise
     tunnel.transport.write(request(host))
     try:
         async with asyncio.timeout(LIMIT):
