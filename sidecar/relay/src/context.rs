@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustix::io::Result;
 
-use crate::shared::{Event, Shared, Token, Who};
+use crate::shared::{Shared, Token, Who};
 use crate::sys::{Micros, Pipe, clock};
 use crate::timers::Timers;
 use crate::told::Told;
@@ -37,11 +37,6 @@ impl Context {
             pipe: Pipe::new(ROOM)?,
             secret: RandomState::new(),
         })
-    }
-
-    /// Has the interpreter told of `event`.
-    pub fn tell(&mut self, event: Event) {
-        self.told.push(event, self.now);
     }
 
     /// Payload of the sidecar's own pings to one side of a tunnel, which nobody else can guess.

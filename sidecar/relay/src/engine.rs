@@ -63,7 +63,7 @@ impl Engine {
             self.due(slot);
         }
         if self.context.told.due() <= self.context.now {
-            self.context.told.deliver(&self.context.shared);
+            self.context.told.deliver(&self.context.shared, self.context.now);
         }
         Ok(())
     }
@@ -145,7 +145,7 @@ impl Engine {
             Left::Over => {
                 if let Entry::Tunnel(tunnel) = std::mem::take(self.entry(token)) {
                     let end = tunnel.into_end(&mut self.context);
-                    self.context.tell(Event::Ended { token, end });
+                    self.context.told.push(Event::Ended { token, end });
                 }
             }
         }
@@ -176,10 +176,10 @@ impl Engine {
     fn came_of_call(&mut self, token: Token, outcome: Option<Outcome>) {
         match outcome {
             None => {}
-            Some(Outcome::Told(event)) => self.context.tell(event),
+            Some(Outcome::Told(event)) => self.context.told.push(event),
             Some(Outcome::Opens { adoption, subprotocol }) => {
                 let counters = Arc::clone(&adoption.counters);
-                self.context.tell(Event::Opened { token, counters, subprotocol });
+                self.context.told.push(Event::Opened { token, counters, subprotocol });
                 self.adopt(*adoption);
             }
         }

@@ -3,25 +3,23 @@
 use crate::shared::{Event, Shared};
 use crate::sys::{Micros, NEVER};
 
-/// Microseconds that what nobody waits for may take: each time that the interpreter is woken costs
-/// as much as several events.
+/// Microseconds from one time to the next for what nobody waits for: that the interpreter is woken
+/// costs as much as several events. What comes alone is told at once.
 const PATIENCE: Micros = 2_000;
 
 /// Events that are still to be told.
 #[derive(Default)]
 pub struct Told {
     events: Vec<Event>,
-    /// When the first of them came, and whether somebody waits for one.
-    since: Micros,
+    /// Whether somebody waits for one of them.
     awaited: bool,
+    /// When others were delivered.
+    delivered: Micros,
 }
 
 impl Told {
-    /// Tells of `event`, which has come `now`.
-    pub fn push(&mut self, event: Event, now: Micros) {
-        if self.events.is_empty() {
-            self.since = now;
-        }
+    /// Tells of `event`.
+    pub fn push(&mut self, event: Event) {
         self.awaited |= matches!(event, Event::Answered { .. } | Event::Failed { .. });
         self.events.push(event);
     }
@@ -31,18 +29,41 @@ impl Told {
         match self.events.is_empty() {
             true => NEVER,
             false if self.awaited => 0,
-            false => self.since + PATIENCE,
+            false => self.delivered + PATIENCE,
         }
     }
 
     /// Wakes the interpreter for what there is.
-    pub fn deliver(&mut self, shared: &Shared) {
+    pub fn deliver(&mut self, shared: &Shared, now: Micros) {
         self.awaited = false;
+        self.delivered = now;
         shared.tell(&mut self.events);
     }
 
     #[cfg(test)]
     pub fn drain(&mut self) -> impl Iterator<Item = Event> {
         self.events.drain(..)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shared::Failure;
+
+    #[test]
+    fn what_comes_alone_is_due_at_once_and_what_follows_with_others_unless_somebody_waits() {
+        let (mut told, shared) = (Told::default(), Shared::new().unwrap());
+        let now = 10 * PATIENCE;
+        assert_eq!(told.due(), NEVER);
+        told.push(Event::Ponged { token: 1, who: crate::shared::Who::Client, time: 1 });
+        assert!(told.due() <= now);
+        told.deliver(&shared, now);
+        told.push(Event::Ponged { token: 1, who: crate::shared::Who::Client, time: 1 });
+        assert_eq!(told.due(), now + PATIENCE);
+        told.push(Event::Failed { token: 1, failure: Failure::Late });
+        assert!(told.due() <= now);
+        told.deliver(&shared, now);
+        assert_eq!((told.due(), shared.events(9).len()), (NEVER, 3));
     }
 }

@@ -226,7 +226,7 @@ impl Tunnel {
         if self.side(who).ponged() {
             let time = context.now - self.pinged;
             self.counters.set_round_trip(who, time);
-            context.tell(Event::Ponged { token: self.token, who, time });
+            context.told.push(Event::Ponged { token: self.token, who, time });
         }
     }
 
