@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 CRATE = Path(__file__).parent / "load"
 REST_SECONDS = 20.0
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "wsroute"
+BUILT = CACHE / "bench-target"
 
 
 class UnverifiedError(Exception):
     """What was measured is not what it should be: an echo differs, or went another way."""
 
 
-def cargo(*words: str) -> Path:
-    """Run cargo on the crate; gives the folder it builds in, which is in the user's cache."""
+def cargo(*words: str) -> subprocess.CompletedProcess[bytes]:
+    """Run cargo on the crate, which is built in the user's cache."""
     if not shutil.which("cargo"):
         raise SystemExit("the load generator needs Rust: cargo is not on the PATH")
-    target = CACHE / "bench-target"
-    environment = {**os.environ, "CARGO_TARGET_DIR": str(target)}
-    subprocess.run(["cargo", *words], cwd=CRATE, env=environment, check=True)
-    return target
+    environment = {**os.environ, "CARGO_TARGET_DIR": str(BUILT)}
+    return subprocess.run(["cargo", *words], cwd=CRATE, env=environment, check=False)
 
 
 def build() -> Path:
     """The generator's program."""
-    return cargo("build", "--release", "--quiet") / "release" / "wsroute-load"
+    cargo("build", "--release", "--quiet").check_returncode()
+    return BUILT / "release" / "wsroute-load"
 
 
 def _line(child: subprocess.Popen[str], log: Path) -> dict[str, Any]:

@@ -28,7 +28,6 @@ from wsroute_api import contract
 FULL: Final = os.environ.get("WSROUTE_FAULTS") == "full"
 """Whether the numbers are those that are promised, and not what a test has time for."""
 
-LIMIT: Final = 120.0
 LEASE: Final = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases/wsroute-operator"
 ROUTE: Final = "chat"
 
@@ -122,7 +121,7 @@ class Scene:
 
     def ready(self) -> str:
         """Wait until all sidecars serve the route as it is now, and it says so; what it says."""
-        until(self.served, "the newest route in all sidecars", LIMIT)
+        until(self.served, "the newest route in all sidecars")
         message: str = self.cluster.ready(self.shop, ROUTE, self.generation)["message"]
         return message
 

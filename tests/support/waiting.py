@@ -9,7 +9,8 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 
-LIMIT: Final = 30.0
+LIMIT: Final = 120.0
+"""Seconds for what has no limit of its own: this is no promise, so a slow machine may take long."""
 _PAUSE: Final = 0.01
 
 
