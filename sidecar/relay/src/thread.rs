@@ -18,7 +18,10 @@ const STATUS: i32 = 70;
 /// Runs `engine` of `shared` on a thread of its own.
 pub fn start(shared: Arc<Shared>) -> io::Result<()> {
     let context = Context::new(shared)?;
-    spawn(move || Engine::new(context).run().expect("epoll takes a wait"))
+    spawn(move || {
+        sys::ask_for_short_turns();
+        Engine::new(context).run().expect("epoll takes a wait")
+    })
 }
 
 /// Runs `work` on a thread whose panic ends the process.
