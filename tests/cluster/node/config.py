@@ -68,9 +68,14 @@ def kubelet() -> str:
 
 
 def proxy() -> str:
-    """kube-proxy's configuration; the zeros leave the machine's conntrack settings alone."""
+    """kube-proxy's configuration; the zeros leave the machine's conntrack settings alone.
+
+    For NodePorts at localhost it would make a rule that looks at each of the machine's packets, and
+    that stays when the node has gone.
+    """
     return _component("kubeproxy.config.k8s.io/v1alpha1", "KubeProxyConfiguration", {
         "mode": "iptables",
+        "iptables": {"localhostNodePorts": False},
         "clusterCIDR": layout.POD_CIDR,
         "clientConnection": {"kubeconfig": str(kubeconfig_path("proxy"))},
         "hostnameOverride": layout.NAME,
