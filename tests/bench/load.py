@@ -108,8 +108,8 @@ class Result:
     max: float
 
 
-def _nothing() -> None:
-    pass
+def nothing() -> None:
+    """What happens beside a run, if nothing else does."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,8 @@ class Generator:
         target: Target,
         options: Mapping[str, float],
         *,
-        during: Callable[[], None] = _nothing,
-        after: Callable[[], None] = _nothing,
+        during: Callable[[], None] = nothing,
+        after: Callable[[], None] = nothing,
     ) -> Result:
         """Run a mode to its end; `during` is called once the load runs, `after` before it closes.
 

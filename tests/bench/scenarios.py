@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.bench.figures import IDLE_TUNNELS, SHAPES
-from tests.bench.load import Generator, Target, UnverifiedError
+from tests.bench.load import Generator, Target, UnverifiedError, nothing
 from tests.bench.processes import cores, memory, running
 from tests.bench.proxies import ROOM, Place, Proxy, free_port
-from tests.bench.swap import swap
+from tests.bench.swap import prepare, swap
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.bench.load import Backend, Result
@@ -68,12 +68,14 @@ class Bench:
             figures = self._memory(target)
         with self._started(proxy, program) as (target, place):
             figures |= {**self._handshakes(target), **self._messages(target)}
+            figures["calm"] = self._longest_wait(target)
             return figures | self._swap(target, place) if proxy.own else figures
 
     def measure_direct(self) -> dict[str, float]:
         """What the load and the backend do with no proxy between: the ceiling and the floor."""
         target = Target(self.backend.pid, self.backend.port, self.backend)
         figures = {**self._handshakes(target), **self._messages(target)}
+        figures["calm"] = self._longest_wait(target)
         return {key: value for key, value in figures.items() if not key.startswith("cpu ")}
 
     @contextmanager
@@ -146,19 +148,19 @@ class Bench:
         return figures
 
     def _swap(self, target: Target, place: Place) -> dict[str, float]:
-        """How long a change of routes takes, and the longest wait of an echo with and without."""
-        shape = SHAPES[0]
-        pace = {
-            "tunnels": shape.tunnels,
-            "size": shape.size,
-            "rate": shape.rate,
-            "seconds": self.effort.swap,
-        }
-        swap(place, 1)
-        calm = self.load.run("pace", target, pace)
+        """How long a change of routes takes, and the longest wait of an echo meanwhile."""
+        first, second = prepare(place, 1), prepare(place, 2)
+        swap(place, first)
         times: list[float] = []
-        busy = self.load.run("pace", target, pace, during=lambda: times.append(swap(place, 2)))
-        return {"swap": times[0] * 1e3, "stall": busy.max / 1e3, "calm": calm.max / 1e3}
+        stall = self._longest_wait(target, during=lambda: times.append(swap(place, second)))
+        return {"swap": times[0] * 1e3, "stall": stall}
+
+    def _longest_wait(self, target: Target, during: Callable[[], None] = nothing) -> float:
+        """Milliseconds."""
+        shape = SHAPES[0]
+        size = {"tunnels": shape.tunnels, "size": shape.size}
+        pace = {"rate": shape.rate, "seconds": self.effort.swap}
+        return self.load.run("pace", target, size | pace, during=during).max / 1e3
 
 
 def _micros_per_message(result: Result) -> float:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 OWN = ["wsroute-asyncio", "wsroute-native"]
 BUILT = OWN if importlib.util.find_spec("wsroute_sidecar._relay") else OWN[:1]
-ONLY_OWN = {"swap", "stall", "calm"}
+ONLY_OWN = {"swap", "stall"}
 
 
 @pytest.mark.skipif(not shutil.which("cargo"), reason="the load generator needs Rust")
