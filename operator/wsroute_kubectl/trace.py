@@ -58,7 +58,7 @@ def _routes(kubectl: Kubectl, flags: Mapping[str, Any]) -> list[Route]:
     target, file = flags["target"], flags["filename"]
     if file is not None:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-        return manifests.parse(text)
+        return list(manifests.parse(text))
     if target.startswith("pod/"):
         pod = get_running(kubectl, target)
         return msgspec.json.decode(kubectl.ask(pod.name, "routes"), type=list[Route])

@@ -13,29 +13,35 @@ from wsroute_api.types import Route
 
 _Loader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast
 _DEPTH: Final = 100
+_ROUTE: Final = (contract.KIND, contract.API_VERSION)
 
 
-def parse(text: str) -> list[Route]:
-    """The WebSocketRoutes in `text`, YAML of one or more documents; ValueError names the wrong one.
+def parse(text: str) -> Iterator[Route]:
+    """The WebSocketRoutes in `text`, YAML of one or more documents, each read when it is asked for.
 
-    Documents of other kinds are passed over, so a file that is applied to a cluster serves as well.
+    ValueError, when its turn comes, names the document that is wrong. Documents of other kinds are
+    passed over, so a file that is applied to a cluster serves as well.
     """
+    for number, document in enumerate(_documents(text), start=1):
+        for manifest in _manifests(document):
+            if (manifest.get("kind"), manifest.get("apiVersion")) == _ROUTE:
+                yield _route(number, manifest)
+
+
+def _documents(text: str) -> Iterator[Any]:
     try:
-        _check_depth(text)
-        documents = [document for document in yaml.load_all(text, _Loader) if document is not None]
+        for _, document in zip(_shallow(text), yaml.load_all(text, _Loader), strict=True):
+            if document is not None:
+                yield document
     except yaml.YAMLError as error:
         raise ValueError(f"it is not YAML: {' '.join(str(error).split())}") from error
-    return [
-        _route(number, manifest)
-        for number, document in enumerate(documents, start=1)
-        for manifest in _manifests(document)
-        if manifest.get("kind") == contract.KIND
-        and manifest.get("apiVersion") == contract.API_VERSION
-    ]
 
 
-def _check_depth(text: str) -> None:
-    """ValueError beyond _DEPTH: libyaml composes by recursion, until the process crashes."""
+def _shallow(text: str) -> Iterator[None]:
+    """An item for each document that is safe to load.
+
+    ValueError beyond _DEPTH: libyaml composes by recursion, until the process crashes.
+    """
     depth = 0
     for event in yaml.parse(text, _Loader):
         if isinstance(event, yaml.CollectionStartEvent):
@@ -44,6 +50,8 @@ def _check_depth(text: str) -> None:
                 raise ValueError(f"it is nested more than {_DEPTH} levels deep")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
+        elif isinstance(event, yaml.DocumentEndEvent):
+            yield
 
 
 def _manifests(document: Any) -> Iterator[dict[str, Any]]:

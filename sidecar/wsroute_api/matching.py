@@ -71,7 +71,7 @@ class Facts(msgspec.Struct, frozen=True):
     subprotocols: tuple[str, ...] = ()
 
 
-class Candidate(msgspec.Struct, frozen=True):
+class Candidate(msgspec.Struct, frozen=True, gc=False):
     """One match of one rule, ready to be asked."""
 
     route: Route

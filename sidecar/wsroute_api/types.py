@@ -20,10 +20,14 @@ class Model(
     msgspec.Struct,
     forbid_unknown_fields=True,
     frozen=True,
+    gc=False,
     omit_defaults=True,
     rename="camel",
 ):
-    """Base of all parts of the resource: immutable, camelCase on the wire, strict."""
+    """Base of all parts of the resource: immutable, camelCase on the wire, strict.
+
+    None refers back to what holds it, so the collector has nothing to look for in them.
+    """
 
 
 def _rules(*rules: tuple[str, str]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from wsroute_sidecar.flood import Limited
 from wsroute_sidecar.ports import Port, Reply, Request, TooLarge, reply
 from wsroute_sidecar.routes import Compiled, Unprogrammable
 from wsroute_sidecar.serving import Serving
+from wsroute_sidecar.turns import with_pauses
 
 MAX_PUSHES_PER_SECOND: Final = 20
 
@@ -108,7 +109,7 @@ class Snapshots:
             foreign = [r.key for r in table.routes if r.namespace != self._settings.namespace]
             if table.namespace != self._settings.namespace or foreign:
                 raise Rejected(421, "the snapshot is for another namespace")
-            return Compiled(table)
+            return Compiled(with_pauses(table.routes), table.ports)
         except msgspec.ValidationError as error:
             raise Rejected(422, f"this sidecar does not know it: {error}") from error
         except Unprogrammable as error:

@@ -22,7 +22,7 @@ DEFAULT_PONG: Final = 10.0
 DEFAULT_DRAIN: Final = 30.0
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
+class Policy(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What holds for the requests of one rule. Times in seconds; None is no limit."""
 
     key: str

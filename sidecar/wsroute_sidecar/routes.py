@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from wsroute_api.matching import Ambiguous, Candidate, Facts, Matcher, compile_re2
 from wsroute_api.problems import problems
-from wsroute_api.types import Route, Table
+from wsroute_api.types import Route
 from wsroute_sidecar.policy import Policy, compile_rule
 
 
@@ -20,22 +20,32 @@ class Compiled:
 
     __slots__ = ("_matcher", "_policies", "routes")
 
-    def __init__(self, table: Table) -> None:
-        """Compile `table`; Unprogrammable when one of its routes has a problem."""
-        self.routes: Final[Sequence[Route]] = tuple(table.routes)
+    def __init__(self, routes: Iterable[Route], ports: Mapping[str, int]) -> None:
+        """Compile one route after the other; Unprogrammable when one of them has a problem.
+
+        `ports` are the numbers of those that the pod's containers name.
+        """
         self._policies: Final[dict[tuple[str, int], Policy]] = {}
-        for route in self.routes:
+        taken: list[Route] = []
+        self._matcher: Final = Matcher(self._checked(routes, ports, taken))
+        self.routes: Final[Sequence[Route]] = tuple(taken)
+
+    def _checked(
+        self, routes: Iterable[Route], ports: Mapping[str, int], taken: list[Route]
+    ) -> Iterator[Route]:
+        for route in routes:
             if (route.key, 0) in self._policies:
                 raise Unprogrammable(f"{route.key}: is there twice")
             for problem in problems(route.spec, compile_re2):
                 raise Unprogrammable(f"{route.key}: {problem}")
             for index in range(len(route.spec.rules)):
                 try:
-                    policy = compile_rule(route, index, table.ports)
+                    policy = compile_rule(route, index, ports)
                 except ValueError as error:
                     raise Unprogrammable(f"{route.key}: {error}") from error
                 self._policies[route.key, index] = policy
-        self._matcher: Final = Matcher(self.routes)
+            taken.append(route)
+            yield route
 
     def find(self, facts: Facts) -> tuple[Candidate, Policy] | Ambiguous | None:
         """The match and policy that a request belongs to."""

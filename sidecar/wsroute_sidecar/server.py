@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import os
 import resource
 import signal
@@ -100,6 +101,7 @@ async def _serve(settings: Settings, engine: Engine) -> None:
         begin = None
         if bare is not None and bare.takes(settings.backend_host):
             begin = functools.partial(forward.begin, bare)
+        _settle()
         await stack.enter_async_context(_listening(server, settings, begin))
         log.info("started", listen=str(settings.listen), relay=engine.name, pid=os.getpid())
         signalled = await stop.wait()
@@ -108,6 +110,12 @@ async def _serve(settings: Settings, engine: Engine) -> None:
         window = 0.0 if at_once else _window(live)
         await _drained(_finished(drainer, server, window), stop)
     log.info("stopped")
+
+
+def _settle() -> None:
+    """Have the collector not look again at what stays, which took it 20 ms each time."""
+    gc.collect()
+    gc.freeze()
 
 
 class _Signals:

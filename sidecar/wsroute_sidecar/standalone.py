@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from wsroute_api import log, manifests
-from wsroute_api.types import Table
 from wsroute_sidecar.routes import Compiled
 from wsroute_sidecar.serving import Serving
+from wsroute_sidecar.turns import with_pauses
 
 _POLL: Final = 0.5
 """Seconds between two looks at the file; a mounted ConfigMap changes by swapped links."""
@@ -44,7 +44,7 @@ class Manifests:
 
     def _read(self) -> Compiled:
         routes = manifests.parse(self._path.read_text(encoding="utf-8"))
-        return Compiled(Table(namespace="", routes=routes))
+        return Compiled(with_pauses(routes), {})
 
     def _stamp(self) -> tuple[int, int, int]:
         status = self._path.stat()

@@ -30,12 +30,12 @@ def test_a_list_as_kubectl_prints_it_is_read() -> None:
 
 @pytest.mark.parametrize("items", [None, 3, "x", {}], ids=repr)
 def test_a_list_without_items_has_no_routes(items: object) -> None:
-    assert parse(yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": items})) == []
+    assert names(yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": items})) == []
 
 
 @pytest.mark.parametrize("text", ["", "---\n", "# nothing\n", "---\n---\n"], ids=repr)
 def test_a_file_without_documents_has_no_routes(text: str) -> None:
-    assert parse(text) == []
+    assert names(text) == []
 
 
 def test_documents_of_other_kinds_are_passed_over() -> None:
@@ -69,7 +69,14 @@ def test_documents_of_other_kinds_are_passed_over() -> None:
 )
 def test_a_wrong_document_is_named(document: dict[str, object], why: str) -> None:
     with pytest.raises(ValueError, match=why):
-        parse(yaml.safe_dump_all([route(1), document]))
+        names(yaml.safe_dump_all([route(1), document]))
+
+
+def test_a_route_is_read_when_it_is_asked_for() -> None:
+    routes = parse(yaml.safe_dump_all([route(1, name="a"), route(2) | {"spec": {}}]))
+    assert next(routes).name == "a"
+    with pytest.raises(ValueError, match="document 2"):
+        next(routes)
 
 
 @pytest.mark.parametrize(
@@ -79,11 +86,11 @@ def test_a_wrong_document_is_named(document: dict[str, object], why: str) -> Non
 )
 def test_what_is_no_yaml_is_told_in_one_line(text: str) -> None:
     with pytest.raises(ValueError, match="it is not YAML: ") as refused:
-        parse(text)
+        names(text)
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("deep", ["[", "{a: ", "- "])
 def test_what_is_nested_beyond_reason_is_told_and_crashes_nothing(deep: str) -> None:
     with pytest.raises(ValueError, match="nested more than 100 levels"):
-        parse(deep * 100_000)
+        names(deep * 100_000)

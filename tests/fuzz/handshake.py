@@ -33,7 +33,6 @@ from tests.feature.strictness.refusals import CASES
 from tests.fuzz.fuzzing import Target, fuzz
 from tests.support.sidecar import routes_of
 from wsroute_api import log, manifests
-from wsroute_api.types import Table
 from wsroute_sidecar.adapter import Exchange, Finished, Server
 from wsroute_sidecar.config import Settings
 from wsroute_sidecar.forward import Forwarder
@@ -99,7 +98,7 @@ def _table(port: int) -> Compiled:
         changed("/fields", "RequestHeaderModifier", "requestHeaderModifier", fields),
     ]
     routes = manifests.parse(json.dumps(routes_of(rules)))
-    return Compiled(Table(namespace="", routes=routes))
+    return Compiled(routes, {})
 
 
 class _Recorder(asyncio.Protocol):

@@ -10,7 +10,6 @@ import pytest
 from tests.support.sidecar import route
 from wsroute_api.matching import Facts
 from wsroute_api.problems import route_from_object
-from wsroute_api.types import Table
 from wsroute_sidecar.drain import Drainer
 from wsroute_sidecar.metrics import Metrics
 from wsroute_sidecar.relay_types import Reason, Stats
@@ -49,7 +48,7 @@ class Crowd:
     def table(self, port: int) -> Compiled:
         """What is served when the route leads to `port`."""
         manifest: dict[str, Any] = route(port, drain=self._drain)
-        return Compiled(Table(namespace="default", routes=[route_from_object(manifest)]))
+        return Compiled([route_from_object(manifest)], {})
 
     def begin(self) -> bool:
         """Whether another tunnel may begin."""

@@ -7,13 +7,11 @@ import pytest
 from tests.support.sidecar import route
 from wsroute_api.matching import Ambiguous, Facts
 from wsroute_api.problems import route_from_object
-from wsroute_api.types import Table
 from wsroute_sidecar.routes import Compiled, Unprogrammable
 
 
 def compiled(*manifests: dict[str, Any], **ports: int) -> Compiled:
-    routes = [route_from_object(manifest) for manifest in manifests]
-    return Compiled(Table(namespace="default", routes=routes, ports=ports))
+    return Compiled(map(route_from_object, manifests), ports)
 
 
 def admin(port: int | str) -> dict[str, Any]:
