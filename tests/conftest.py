@@ -5,7 +5,9 @@ import signal
 
 import pytest
 
+from tests.cluster.node import binaries
 from tests.support import convergence
+from tests.support.sight import in_sight
 
 
 def pytest_configure() -> None:
@@ -19,6 +21,20 @@ def pytest_sessionstart() -> None:
     Such a shell has SIGINT ignored, and children inherit that (POSIX, sh, asynchronous lists).
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def _go_programs(pytestconfig: pytest.Config) -> None:
+    """Build the node's programs, which takes longer than a test may and a fixture does."""
+    with in_sight(pytestconfig):
+        binaries.go_programs()
+
+
+@pytest.fixture(autouse=True)
+def _built(request: pytest.FixtureRequest) -> None:
+    """No test waits for what it needs to be built."""
+    if request.node.get_closest_marker("cluster"):
+        request.getfixturevalue("_go_programs")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -5,10 +5,13 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.cluster  # for the API server, which is built with the node's programs
 def test_the_small_form_converges_and_does_nothing_twice(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.bench.scale", "--quick", "--out", str(tmp_path)]
     outcome = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 import pytest
+
+from tests.support.sight import in_sight
 
 from . import browsers, release
 from .browsers import Browser
@@ -65,19 +67,11 @@ def pytest_runtest_makereport(
     return report
 
 
-@contextmanager
-def _in_sight(config: pytest.Config) -> Iterator[None]:
-    """Show what is printed at once: a person waits."""
-    capture = config.pluginmanager.getplugin("capturemanager")
-    with capture.global_and_fixture_disabled():
-        yield
-
-
 @pytest.fixture(scope="session")
 def node(pytestconfig: pytest.Config) -> Iterator[None]:
     """A running node. One that was up before stays up; otherwise it goes with the session."""
     with ExitStack() as held:
-        with _in_sight(pytestconfig):
+        with in_sight(pytestconfig):
             held.enter_context(the_node.in_use())
         yield
 
@@ -85,7 +79,7 @@ def node(pytestconfig: pytest.Config) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def images(node: None, pytestconfig: pytest.Config) -> None:
     """The project's images and the test backends', in the node."""
-    with _in_sight(pytestconfig):
+    with in_sight(pytestconfig):
         load(*all_images())
 
 
@@ -122,7 +116,7 @@ def echo(installed: str, module_namespace: str) -> Echo:
 
 @pytest.fixture(scope="session")
 def _browser_programs(pytestconfig: pytest.Config) -> None:
-    with _in_sight(pytestconfig):
+    with in_sight(pytestconfig):
         packages.ensure(*packages.BROWSERS)
         geckodriver()
 

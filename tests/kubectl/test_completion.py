@@ -50,6 +50,7 @@ def test_an_error_completes_nothing_and_says_nothing(cluster: StandIn) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.cluster  # for kubectl, which is built with the node's programs
 def test_kubectl_itself_completes_the_plugin_and_no_files(cluster: StandIn) -> None:
     path = f"{COMMAND.parent}:{cluster.environ['PATH']}"
     done = subprocess.run(
